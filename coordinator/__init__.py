@@ -1,0 +1,1 @@
+"""What decides: at present scheduling, as pure functions."""

@@ -1,0 +1,1 @@
+"""Which node gets a job: pure policy over the routing view."""

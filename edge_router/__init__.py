@@ -1,0 +1,1 @@
+"""Bootstrap only: a small public process that newcomers ask for seeds."""

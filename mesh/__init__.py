@@ -1,0 +1,1 @@
+"""The neutral floor: vocabulary, wire format, identity, links, storage, lifecycle."""

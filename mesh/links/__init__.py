@@ -1,0 +1,1 @@
+"""Mutually authenticated, multiplexed links between nodes."""

@@ -1,0 +1,1 @@
+"""The bytes nodes exchange: frame numbers, messages, limits and their pure codecs."""

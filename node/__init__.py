@@ -1,0 +1,1 @@
+"""The daemon: configuration, hardware, wiring, gateway, console and command line."""

@@ -1,0 +1,1 @@
+"""The work a node has offered to do."""
