@@ -1,0 +1,208 @@
+"""Messages on a JOB stream.
+
+The gateway sends one Offer; the worker answers Accept or Refuse; after Accept come Progress and
+Chunk, then one Finish or Fail. The gateway cancels by resetting the stream with RESET_CANCELLED.
+Each message is a msgpack array whose first item is its number; items and map keys a reader does
+not know are ignored, so newer nodes may append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from mesh.errors import WireError
+from mesh.ids import JobId, NodeId
+from mesh.jobs import Chunk, Finish, JobSpec, Privacy, Usage
+from mesh.ports import Progress
+
+OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL = 1, 2, 3, 4, 5, 6, 7
+"""Message numbers. Retired: none."""
+
+RESET_CANCELLED = 1
+"""Stream reset code: the client went away or asked to stop."""
+RESET_SUPERSEDED = 2
+"""Stream reset code: another worker has taken the job over."""
+
+MAX_OFFER = 64 * 1024
+"""Bytes of an encoded Offer; larger bodies travel as blobs."""
+MAX_HOPS = 3
+MAX_REASON = 500
+"""Characters of a refusal or failure that are passed on."""
+
+
+@checked(frozen=True, slots=True, config=ConfigDict(extra="ignore"))
+class Offer:
+    """A gateway asks a worker to run one attempt of a job."""
+
+    job_id: JobId
+    attempt: int
+    origin: NodeId
+    """The gateway that accepted the request; fairness and receipts are by origin and tenant."""
+    tenant: str
+    privacy: Privacy
+    priority: int
+    deadline: float
+    """Seconds from sending until the first chunk must have left."""
+    hops: int
+    job: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The worker will run it. `in_flight` and `queued` are its load with this job counted."""
+
+    in_flight: int
+    queued: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The worker will not run it. `code` is one of mesh.errors' codes or "busy"."""
+
+    code: str
+    reason: str
+    retry_after: float = 0.0
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The job ended without a Finish. `final`: it would fail the same way everywhere."""
+
+    code: str
+    reason: str
+    final: bool = False
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Finish as it travels: with what the worker measured."""
+
+    finish: Finish
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+
+
+WorkerMessage = Accept | Refuse | Progress | Chunk | Finished | Fail
+
+_OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
+
+
+def encode_offer(offer: Offer) -> bytes:
+    """Raises WireError when the offer is larger than MAX_OFFER."""
+    data: bytes = msgpack.packb([OFFER, _OFFER.dump_python(offer)])
+    if len(data) > MAX_OFFER:
+        raise WireError(f"the request is {len(data)} bytes on the wire, at most {MAX_OFFER} fit")
+    return data
+
+
+def decode_offer(data: bytes) -> Offer:
+    """Raises WireError on anything that is not a well-formed Offer."""
+    number, fields = _unpack(data)[:2]
+    if number != OFFER:
+        raise WireError(f"expected an offer, got message {number!r}")
+    try:
+        return _OFFER.validate_python(fields)
+    except ValidationError as error:
+        raise WireError(f"malformed offer: {error.errors()[0]['loc']}") from None
+
+
+def encode(message: WorkerMessage) -> bytes:
+    """Encode what a worker sends."""
+    match message:
+        case Chunk(text, index, token_ids, delta, logprobs):
+            fields: list[Any] = [CHUNK, index, text, token_ids, delta, logprobs]
+        case Accept(in_flight, queued, slots):
+            fields = [ACCEPT, in_flight, queued, slots]
+        case Progress(state, position, eta):
+            fields = [PROGRESS, state == "running", position, eta]
+        case Finished(finish, queue_seconds, run_seconds):
+            usage = finish.usage
+            counts = [usage.prompt_tokens, usage.completion_tokens]
+            fields = [FINISH, finish.reasons, counts, queue_seconds, run_seconds]
+        case Refuse(code, reason, retry_after, param):
+            fields = [REFUSE, code, reason[:MAX_REASON], retry_after, param]
+        case Fail(code, reason, final, param):
+            fields = [FAIL, code, reason[:MAX_REASON], final, param]
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def decode(data: bytes) -> WorkerMessage:
+    """Decode what a worker sent. Raises WireError on anything else."""
+    fields = _unpack(data)
+    try:
+        return _DECODERS[fields[0]](fields)
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise WireError(f"malformed worker message {fields[0]!r:.40}") from None
+
+
+def _unpack(data: bytes) -> list[Any]:
+    try:
+        fields = msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, TypeError, RecursionError):
+        raise WireError("a message is not msgpack") from None
+    if not isinstance(fields, list) or len(fields) < 2 or not isinstance(fields[0], int):
+        raise WireError("a message is not an array that starts with its number")
+    return fields
+
+
+def _chunk(fields: list[Any]) -> Chunk:
+    _, index, text, token_ids, delta, logprobs = fields[:6]
+    if not (isinstance(index, int) and index >= 0 and isinstance(text, str)):
+        raise ValueError
+    for mapping in (delta, logprobs):
+        if mapping is not None and not isinstance(mapping, dict):
+            raise ValueError
+    ids = None if token_ids is None else tuple(int(token) for token in token_ids)
+    return Chunk(text, index, ids, delta, logprobs)
+
+
+def _accept(fields: list[Any]) -> Accept:
+    return Accept(int(fields[1]), int(fields[2]), int(fields[3]))
+
+
+def _progress(fields: list[Any]) -> Progress:
+    eta = None if fields[3] is None else float(fields[3])
+    return Progress("running" if fields[1] else "queued", int(fields[2]), eta)
+
+
+def _finish(fields: list[Any]) -> Finished:
+    _, reasons, counts, queue_seconds, run_seconds = fields[:5]
+    usage = Usage(int(counts[0]), int(counts[1]))
+    finish = Finish(tuple(str(reason) for reason in reasons), usage)
+    return Finished(finish, float(queue_seconds), float(run_seconds))
+
+
+def _refuse(fields: list[Any]) -> Refuse:
+    return Refuse(str(fields[1]), _text(fields[2]), float(fields[3]), _param(fields[4]))
+
+
+def _fail(fields: list[Any]) -> Fail:
+    return Fail(str(fields[1]), _text(fields[2]), bool(fields[3]), _param(fields[4]))
+
+
+def _text(value: Any) -> str:
+    return str(value)[:MAX_REASON]
+
+
+def _param(value: Any) -> str | None:
+    return None if value is None else str(value)[:100]
+
+
+_DECODERS: dict[int, Callable[[list[Any]], WorkerMessage]] = {
+    ACCEPT: _accept,
+    REFUSE: _refuse,
+    PROGRESS: _progress,
+    CHUNK: _chunk,
+    FINISH: _finish,
+    FAIL: _fail,
+}
