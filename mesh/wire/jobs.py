@@ -2,14 +2,16 @@
 
 The gateway sends one Offer; the worker answers Accept or Refuse; after Accept come Progress and
 Chunk, then one Finish or Fail. The gateway cancels by resetting the stream with RESET_CANCELLED.
+A job of more than MAX_OFFER bytes is offered as a head without content and `body_size`; after
+Accept the gateway sends the whole job in Body parts, which the worker reads when it has a slot.
 Each message is a msgpack array whose first item is its number; items and map keys a reader does
 not know are ignored, so newer nodes may append.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
@@ -21,7 +23,7 @@ from mesh.ids import JobId, NodeId
 from mesh.jobs import Chunk, Finish, JobSpec, Privacy, Usage
 from mesh.ports import Progress
 
-OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL = 1, 2, 3, 4, 5, 6, 7
+OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL, BODY = 1, 2, 3, 4, 5, 6, 7, 8
 """Message numbers. Retired: none."""
 
 RESET_CANCELLED = 1
@@ -30,7 +32,11 @@ RESET_SUPERSEDED = 2
 """Stream reset code: another worker has taken the job over."""
 
 MAX_OFFER = 64 * 1024
-"""Bytes of an encoded Offer; larger bodies travel as blobs."""
+"""Bytes of an encoded Offer; what is larger follows in Body parts once it is accepted."""
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of an encoded job in Body parts."""
+BODY_PART = 60 * 1024
+"""Bytes of one Body part."""
 MAX_HOPS = 3
 MAX_REASON = 500
 """Characters of a refusal or failure that are passed on."""
@@ -51,6 +57,8 @@ class Offer:
     """Seconds from sending until the first chunk must have left."""
     hops: int
     job: JobSpec
+    """The whole job, or with `body_size` its head: everything but messages, prompt and extra."""
+    body_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +102,44 @@ class Finished:
 WorkerMessage = Accept | Refuse | Progress | Chunk | Finished | Fail
 
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
+_JOB: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
 
 
-def encode_offer(offer: Offer) -> bytes:
-    """Raises WireError when the offer is larger than MAX_OFFER."""
-    data: bytes = msgpack.packb([OFFER, _OFFER.dump_python(offer)])
-    if len(data) > MAX_OFFER:
-        raise WireError(f"the request is {len(data)} bytes on the wire, at most {MAX_OFFER} fit")
-    return data
+def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
+    """The encoded offer, and the body to send after Accept (b"" when all of it is in the offer).
+
+    Raises WireError when the job is larger than MAX_BODY.
+    """
+    data = _pack([OFFER, _OFFER.dump_python(offer)])
+    if len(data) <= MAX_OFFER:
+        return data, b""
+    body = _pack(_JOB.dump_python(offer.job))
+    if len(body) > MAX_BODY:
+        raise WireError(f"the request is {len(body)} bytes on the wire, at most {MAX_BODY} fit")
+    head = replace(offer.job, messages=(), prompt="", extra={})
+    return _pack([OFFER, _OFFER.dump_python(replace(offer, job=head, body_size=len(body)))]), body
+
+
+def split_body(body: bytes) -> Iterator[bytes]:
+    """The Body messages that carry an encoded job."""
+    for start in range(0, len(body), BODY_PART):
+        yield _pack([BODY, body[start : start + BODY_PART]])
+
+
+def decode_body_part(data: bytes) -> bytes:
+    """The bytes in one Body message. Raises WireError."""
+    number, part = _unpack(data)[:2]
+    if number != BODY or not isinstance(part, bytes):
+        raise WireError("expected a part of the job's body")
+    return part
+
+
+def decode_job(body: bytes) -> JobSpec:
+    """The job that was split into Body parts. Raises WireError."""
+    try:
+        return _JOB.validate_python(msgpack.unpackb(body, strict_map_key=True))
+    except (ValueError, TypeError, RecursionError):
+        raise WireError("malformed job in the body") from None
 
 
 def decode_offer(data: bytes) -> Offer:
@@ -110,9 +148,12 @@ def decode_offer(data: bytes) -> Offer:
     if number != OFFER:
         raise WireError(f"expected an offer, got message {number!r}")
     try:
-        return _OFFER.validate_python(fields)
+        offer = _OFFER.validate_python(fields)
     except ValidationError as error:
         raise WireError(f"malformed offer: {error.errors()[0]['loc']}") from None
+    if not 0 <= offer.body_size <= MAX_BODY:
+        raise WireError(f"a body of {offer.body_size} bytes; at most {MAX_BODY} are taken")
+    return offer
 
 
 def encode(message: WorkerMessage) -> bytes:
@@ -132,8 +173,7 @@ def encode(message: WorkerMessage) -> bytes:
             fields = [REFUSE, code, reason[:MAX_REASON], retry_after, param]
         case Fail(code, reason, final, param):
             fields = [FAIL, code, reason[:MAX_REASON], final, param]
-    packed: bytes = msgpack.packb(fields)
-    return packed
+    return _pack(fields)
 
 
 def decode(data: bytes) -> WorkerMessage:
@@ -143,6 +183,11 @@ def decode(data: bytes) -> WorkerMessage:
         return _DECODERS[fields[0]](fields)
     except (KeyError, TypeError, ValueError, IndexError):
         raise WireError(f"malformed worker message {fields[0]!r:.40}") from None
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
 
 
 def _unpack(data: bytes) -> list[Any]:

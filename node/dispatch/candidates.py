@@ -1,0 +1,75 @@
+"""From a model's name to the nodes that may run the job. Pure, over the routing view."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from coordinator.scheduling.policy import Candidate, Demand
+from mesh.capability import Load, Peer, ServedModel
+from mesh.errors import ModelNotFound
+from mesh.ids import NodeId
+from mesh.jobs import JobSpec
+from mesh.ports import Provider, Request
+
+AUTO = "auto"
+"""The alias for "whatever serves text best right now"."""
+CHARACTERS_PER_TOKEN = 8
+"""More than real tokenizers reach, so that no prompt is refused that might have fitted."""
+
+
+def resolve_alias(model: str, aliases: Mapping[str, str]) -> str:
+    """The configured meaning of a name, or the name itself. Aliases do not chain."""
+    return aliases.get(model, model)
+
+
+def make_demand(job: JobSpec, request: Request) -> Demand:
+    """The hard constraints of a job."""
+    characters = sum(_text_length(message.get("content")) for message in job.messages)
+    if isinstance(job.prompt, str):
+        tokens = (characters + len(job.prompt)) // CHARACTERS_PER_TOKEN
+    else:
+        tokens = len(job.prompt)
+    return Demand(job.needs, request.privacy, tokens)
+
+
+def remote_candidate(provider: Provider, outstanding: int) -> Candidate:
+    """A peer as the policy sees it."""
+    peer: Peer = provider.peer
+    return Candidate(
+        node=peer.record.node_id,
+        model=provider.model,
+        load=peer.load,
+        rtt=peer.rtt,
+        outstanding=outstanding,
+        state=peer.record.state,
+        addresses=peer.record.addresses,
+    )
+
+
+def own_candidate(node: NodeId, model: ServedModel, load: Load, outstanding: int) -> Candidate:
+    """This node as the policy sees it."""
+    return Candidate(node, model, load, rtt=0.0, outstanding=outstanding, trust="own")
+
+
+def prefer_real(candidates: list[Candidate]) -> list[Candidate]:
+    """For `auto`: text models only, the demo only when there is nothing else."""
+    text = [c for c in candidates if c.model.ref.modality == "text"]
+    return [c for c in text if c.model.ref.engine != "demo"] or text
+
+
+def not_found(model: str, known: Iterable[str]) -> ModelNotFound:
+    """The error for an unknown name, with the closest known ones."""
+    names = sorted(set(known))
+    closest = tuple(difflib.get_close_matches(model, names, n=3, cutoff=0.4))
+    shown = closest or tuple(names[:3])
+    hint = f"; did you mean {', '.join(shown)}?" if shown else "; no model is served at present"
+    return ModelNotFound(f"The model '{model[:100]}' does not exist{hint}", closest=shown)
+
+
+def _text_length(content: object) -> int:
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, (list, tuple)):
+        return sum(_text_length(part.get("text")) for part in content if isinstance(part, dict))
+    return 0

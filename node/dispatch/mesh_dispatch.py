@@ -1,0 +1,197 @@
+"""The `Dispatch` port over the mesh: view → policy → offer → the worker's messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from coordinator.scheduling.policy import Candidate
+from mesh.capability import Peer, ServedModel
+from mesh.errors import ModelNotFound, ModelUnavailable
+from mesh.ids import NodeId
+from mesh.jobs import JobSpec
+from mesh.lifecycle import Tasks
+from mesh.ports import Links, Provider, ProviderLookup, Request, StreamKind, View
+from mesh.wire.jobs import Offer, encode_offer
+from node.dispatch.attempt import Attempt, LocalAttempt, RemoteAttempt
+from node.dispatch.candidates import (
+    AUTO,
+    not_found,
+    own_candidate,
+    prefer_real,
+    remote_candidate,
+    resolve_alias,
+)
+from node.dispatch.run import MeshRun
+from services.catalog import Catalog
+from services.host import Host
+
+CONNECT_SECONDS = 2.0
+"""Patience for dialling a worker that has no link yet, before the next candidate gets the job."""
+LOOKUP_SECONDS = 2.0
+"""Patience for the DHT when nobody in the view serves a model."""
+BUSY_LEAST, BUSY_MOST = 0.05, 2.0
+"""A node that refused as busy is passed over for as long as it said, within these seconds."""
+MAX_BUSY = 2_000
+"""Nodes remembered as busy; as many as the directory holds."""
+
+
+@dataclass(slots=True)
+class DispatchCounters:
+    """What the dispatcher did since start, for metrics."""
+
+    submitted: int = 0
+    local: int = 0
+    remote: int = 0
+    retries: int = 0
+    lookups: int = 0
+
+
+class MeshDispatch:
+    """Chooses a worker from local state and talks to it directly; asks no coordinator.
+
+    Implements `Dispatch`, and the `Workers` that its runs ask.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: NodeId,
+        links: Links,
+        view: View,
+        lookup: ProviderLookup | None,
+        catalog: Catalog,
+        host: Host,
+        aliases: Mapping[str, str],
+        tasks: Tasks,
+        rng: Random,
+    ) -> None:
+        self._node_id = node_id
+        self._links = links
+        self._view = view
+        self._lookup = lookup
+        self._catalog = catalog
+        self._host = host
+        self._aliases = aliases
+        self._tasks = tasks
+        self.rng = rng
+        self._outstanding: Counter[NodeId] = Counter()
+        self._busy: dict[NodeId, float] = {}
+        self.counters = DispatchCounters()
+
+    async def submit(self, job: JobSpec, request: Request) -> MeshRun:
+        """See mesh.ports.Dispatch."""
+        self.counters.submitted += 1
+        run = MeshRun(self, job, request)
+        try:
+            await run.find_worker()
+        except BaseException:
+            await run.close()
+            raise
+        return run
+
+    async def candidates(self, model: str) -> list[Candidate]:
+        """Who may run it now. Raises ModelNotFound or ModelUnavailable when nobody does."""
+        name = resolve_alias(model, self._aliases)
+        found = prefer_real(self._every()) if name == AUTO else self._named(name)
+        if not found and name != AUTO and self._lookup is not None:
+            found = await self._look_up(self._lookup, name)
+        if not found:
+            raise self._nobody(name)
+        return found
+
+    def seconds_busy(self, candidate: Candidate) -> float:
+        """How long a node that refused as busy should still be passed over; 0.0: not at all."""
+        return max(0.0, self._busy.get(candidate.node, 0.0) - time.monotonic())
+
+    def note_busy(self, candidate: Candidate, retry_after: float) -> None:
+        """Remember a refusal so that this gateway does not knock again at once."""
+        if len(self._busy) >= MAX_BUSY:
+            self._busy.clear()
+        pause = min(BUSY_MOST, max(BUSY_LEAST, retry_after))
+        self._busy[candidate.node] = time.monotonic() + pause
+
+    async def start_attempt(
+        self, candidate: Candidate, job: JobSpec, request: Request, attempt: int
+    ) -> Attempt:
+        """Send an offer; `attempt` counts from 1.
+
+        Raises LinkError, TimeoutError or WireError when it cannot be sent.
+        """
+        if attempt > 1:
+            self.counters.retries += 1
+        offer = Offer(
+            job_id=request.job_id,
+            attempt=attempt,
+            origin=self._node_id,
+            tenant=request.principal.tenant,
+            privacy=request.privacy,
+            priority=request.priority,
+            deadline=request.deadline,
+            hops=1,
+            job=dataclasses.replace(job, model=candidate.model.ref.name),
+        )
+        if candidate.node == self._node_id:
+            self.counters.local += 1
+            return LocalAttempt(self._host, offer, self._tasks)
+        data, body = encode_offer(offer)
+        link = self._links.get(candidate.node)
+        if link is None:
+            link = await self._links.connect(
+                candidate.node, candidate.addresses, timeout=CONNECT_SECONDS
+            )
+        stream = link.open(StreamKind.JOB)
+        await stream.send(data)
+        self.counters.remote += 1
+        return RemoteAttempt(stream, body, self._tasks)
+
+    def hold(self, node: NodeId) -> None:
+        """Count a job as running on a node, until `let_go`."""
+        self._outstanding[node] += 1
+
+    def let_go(self, node: NodeId) -> None:
+        self._outstanding[node] -= 1
+        if not self._outstanding[node]:
+            del self._outstanding[node]
+
+    def _named(self, name: str) -> list[Candidate]:
+        found = [self._remote(provider) for provider in self._view.providers(name)]
+        own = self._catalog.find(name)
+        if own is not None:
+            _, ref, slots = own
+            found.append(self._own(ServedModel(ref, slots)))
+        return found
+
+    def _every(self) -> list[Candidate]:
+        own = [self._own(model) for model in self._catalog.models()]
+        return own + [self._remote(provider) for provider in self._view.models()]
+
+    def _own(self, model: ServedModel) -> Candidate:
+        load = self._host.load()
+        return own_candidate(self._node_id, model, load, self._outstanding[self._node_id])
+
+    def _remote(self, provider: Provider) -> Candidate:
+        return remote_candidate(provider, self._outstanding[provider.peer.record.node_id])
+
+    async def _look_up(self, lookup: ProviderLookup, name: str) -> list[Candidate]:
+        self.counters.lookups += 1
+        records = await lookup.find_providers(name, timeout=LOOKUP_SECONDS)
+        return [
+            self._remote(Provider(Peer(record), served))
+            for record in records
+            for served in record.models
+            if served.ref.name == name and record.node_id != self._node_id
+        ]
+
+    def _nobody(self, name: str) -> ModelNotFound | ModelUnavailable:
+        if name == AUTO or self._view.seen_lately(name):
+            return ModelUnavailable(
+                f"No node serves '{name}' at present; try again shortly", param="model"
+            )
+        known = [model.ref.name for model in self._catalog.models()]
+        known += [provider.model.ref.name for provider in self._view.models()]
+        return not_found(name, [*known, *self._aliases])

@@ -1,0 +1,315 @@
+"""Runs the jobs this node is offered, by peers or by its own gateway.
+
+One job's life: check the offer, wait for a slot, pull the engine, send what comes, settle. Nothing
+is pulled from an engine faster than `send` takes it. Cancelling `execute` stops the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mesh.capability import Load, ModelRef
+from mesh.clock import Clock
+from mesh.errors import (
+    EngineError,
+    EngineUnavailable,
+    JobError,
+    LinkError,
+    StreamReset,
+    WireError,
+)
+from mesh.jobs import Chunk, JobSpec
+from mesh.lifecycle import Tasks
+from mesh.ports import Link, Progress, Stream
+from mesh.wire.jobs import (
+    MAX_HOPS,
+    Accept,
+    Fail,
+    Finished,
+    Offer,
+    Refuse,
+    WorkerMessage,
+    decode_body_part,
+    decode_job,
+    decode_offer,
+    encode,
+)
+from services.engines.engine import Engine
+from services.queue import SlotQueue, Ticket
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 0.25
+"""A job that has sent nothing for this long says that it is alive."""
+JOB_SECONDS_WEIGHT = 0.2
+"""Weight of the newest job in the moving average of job length."""
+
+Send = Callable[[WorkerMessage], Awaitable[None]]
+ReadBody = Callable[[], Awaitable[JobSpec]]
+Outcome = Literal["completed", "failed", "cancelled"]
+
+
+class EngineSource(Protocol):
+    """Where the host finds engines: the catalog."""
+
+    def find(self, model: str) -> tuple[Engine, ModelRef, int] | None:
+        """Engine, model and the engine's slots for a name or alias; None when not served."""
+        ...
+
+    def observe(self, model: ModelRef, tokens: int, seconds: float) -> None:
+        """Told how fast a finished job went."""
+        ...
+
+    def withdraw(self, engine: Engine, reason: str) -> None:
+        """Told that an engine stopped answering."""
+        ...
+
+
+@dataclass(slots=True)
+class HostCounters:
+    """What the host did since start, for metrics."""
+
+    accepted: int = 0
+    refused: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    tokens: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Execution:
+    """One accepted job while it is here."""
+
+    offer: Offer
+    send: Send
+    queue: SlotQueue
+    arrived: float
+    last_sent: float
+    ticket: Ticket | None = None
+    queue_seconds: float = 0.0
+    answered: bool = False
+    """A chunk has left; no more signs of life are needed from us, chunks are."""
+
+
+class Host:
+    """Accepts or refuses offers, and runs accepted ones within slots and limits."""
+
+    def __init__(
+        self,
+        *,
+        engines: EngineSource,
+        clock: Clock,
+        tasks: Tasks,
+        queue_limit: int,
+        slots: int | None = None,
+        over_memory_cap: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`slots`: jobs at once on this node over all engines, instead of each engine's own."""
+        self._engines = engines
+        self._clock = clock
+        self._tasks = tasks
+        self._queue_limit = queue_limit
+        self._shared = SlotQueue(slots, queue_limit) if slots else None
+        self._over_memory_cap = over_memory_cap
+        self._queues: dict[str, SlotQueue] = {}
+        self._executions: set[_Execution] = set()
+        self._job_seconds = 0.0
+        self.draining = False
+        self.counters = HostCounters()
+
+    def start(self) -> None:
+        """Begin to send signs of life for slow jobs."""
+        self._tasks.supervise(self._report_progress, "progress")
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs accepted and not over, queued ones included."""
+        return len(self._executions)
+
+    def load(self) -> Load:
+        """What to tell others about how busy this node is."""
+        queues = [self._shared] if self._shared else list(self._queues.values())
+        return Load(
+            in_flight=sum(queue.running for queue in queues),
+            queued=sum(queue.queued for queue in queues),
+            slots=sum(queue.slots for queue in queues),
+            job_seconds=round(self._job_seconds, 4),
+        )
+
+    async def serve(self, link: Link, stream: Stream) -> None:
+        """Handle one JOB stream a peer opened."""
+        data = await stream.receive()
+        if data is None:
+            return
+        try:
+            offer = decode_offer(data)
+        except WireError as error:
+            await stream.send(encode(Refuse("invalid_request", str(error))))
+            stream.finish()
+            return
+
+        async def send(message: WorkerMessage) -> None:
+            await stream.send(encode(message))
+
+        try:
+            await self.execute(offer, send, lambda: _receive_body(stream, offer.body_size))
+        except LinkError:
+            log.debug("gateway %s went away from job %s", link.peer, offer.job_id)
+            return
+        stream.finish()
+
+    async def execute(self, offer: Offer, send: Send, read_body: ReadBody | None = None) -> None:
+        """Run one offer to its end; every outcome is sent.
+
+        `read_body` fetches the job of an offer that came without it. Raises only LinkError.
+        """
+        admitted = self._admit(offer, send)
+        if isinstance(admitted, Refuse):
+            self.counters.refused += 1
+            await send(admitted)
+            return
+        engine, model, execution = admitted
+        self.counters.accepted += 1
+        outcome: Outcome = "cancelled"
+        try:
+            async with self._slot(execution):
+                job = offer.job
+                if offer.body_size and read_body is not None:
+                    job = await read_body()
+                outcome = await self._run(engine, model, job, execution)
+        finally:
+            self._executions.discard(execution)
+            setattr(self.counters, outcome, getattr(self.counters, outcome) + 1)
+
+    def _admit(self, offer: Offer, send: Send) -> Refuse | tuple[Engine, ModelRef, _Execution]:
+        found = self._engines.find(offer.job.model)
+        if self.draining:
+            return Refuse("draining", "this node is shutting down")
+        if offer.hops > MAX_HOPS:
+            return Refuse("hops", f"the offer travelled {offer.hops} hops, at most {MAX_HOPS}")
+        if found is None:
+            return Refuse("model_not_found", f"{offer.job.model} is not served here")
+        if self._over_memory_cap():
+            return Refuse("busy", "this node's memory cap is reached", self._job_seconds)
+        engine, model, slots = found
+        for feature in offer.job.needs:
+            if feature not in model.features:
+                return Refuse("not_supported", f"{model.name} here has no {feature}")
+        queue = self._queue(engine, slots)
+        now = self._clock.now()
+        execution = _Execution(offer, send, queue, arrived=now, last_sent=now)
+        if not queue.try_acquire():
+            execution.ticket = queue.enqueue(f"{offer.origin}/{offer.tenant}")
+            if execution.ticket is None:
+                wait = self._job_seconds * (queue.queued + 1) / max(1, queue.slots)
+                return Refuse("busy", "the queue of this node is full", wait)
+        self._executions.add(execution)
+        return engine, model, execution
+
+    def _queue(self, engine: Engine, slots: int) -> SlotQueue:
+        if self._shared is not None:
+            return self._shared
+        queue = self._queues.get(engine.name)
+        if queue is None:
+            queue = self._queues[engine.name] = SlotQueue(slots, self._queue_limit)
+        elif queue.slots != slots:
+            queue.resize(slots)
+        return queue
+
+    @asynccontextmanager
+    async def _slot(self, execution: _Execution) -> AsyncIterator[None]:
+        """Hold a slot, after the wait for it; the gateway is told that it was accepted first."""
+        queue, ticket = execution.queue, execution.ticket
+        try:
+            load = self.load()
+            await execution.send(Accept(load.in_flight, load.queued, load.slots))
+            if ticket is not None:
+                await execution.send(Progress("queued", queue.position(ticket), self._eta(queue)))
+                await ticket.granted
+                execution.queue_seconds = self._clock.now() - execution.arrived
+            yield
+        finally:
+            if ticket is None:
+                queue.release()
+            else:
+                queue.leave(ticket)
+
+    async def _run(
+        self, engine: Engine, model: ModelRef, job: JobSpec, execution: _Execution
+    ) -> Outcome:
+        """Pull the engine and send. Returns the counter that the outcome belongs to."""
+        started = self._clock.now()
+        try:
+            async with aclosing(engine.run(job, model)) as events:
+                async for event in events:
+                    if isinstance(event, Chunk):
+                        execution.answered = True
+                        await execution.send(event)
+                        continue
+                    seconds = self._clock.now() - started
+                    self._settle(model, event.usage.completion_tokens, seconds)
+                    await execution.send(Finished(event, execution.queue_seconds, seconds))
+                    return "completed"
+            failure = Fail("engine_failed", f"{model.name} stopped without an end")
+        except EngineError as error:
+            log.warning("engine %s failed job %s: %s", engine.name, execution.offer.job_id, error)
+            if isinstance(error, EngineUnavailable):
+                self._engines.withdraw(engine, str(error))
+            failure = Fail("engine_failed", f"the engine of {model.name} failed")
+        except JobError as error:
+            failure = Fail(error.code, str(error), final=True, param=error.param)
+        await execution.send(failure)
+        return "failed"
+
+    def _settle(self, model: ModelRef, tokens: int, seconds: float) -> None:
+        self.counters.tokens += tokens
+        self._engines.observe(model, tokens, seconds)
+        weight = JOB_SECONDS_WEIGHT if self._job_seconds else 1.0
+        self._job_seconds += weight * (seconds - self._job_seconds)
+
+    def _eta(self, queue: SlotQueue) -> float | None:
+        if not self._job_seconds:
+            return None
+        return round(self._job_seconds * queue.queued / max(1, queue.slots), 3)
+
+    async def _report_progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            now = self._clock.now()
+            for execution in list(self._executions):
+                if not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
+                    execution.last_sent = now
+                    self._tasks.spawn(self._send_progress(execution), "sign-of-life")
+
+    async def _send_progress(self, execution: _Execution) -> None:
+        ticket, queue = execution.ticket, execution.queue
+        waiting = ticket is not None and not ticket.granted.done()
+        position = queue.position(ticket) if ticket is not None and waiting else 0
+        message = Progress("queued" if waiting else "running", position, self._eta(queue))
+        try:
+            await execution.send(message)
+        except LinkError:
+            log.debug("no sign of life for job %s: its gateway is gone", execution.offer.job_id)
+
+
+async def _receive_body(stream: Stream, size: int) -> JobSpec:
+    """Collect the Body parts of an offer. Raises LinkError, also when they do not add up."""
+    body = bytearray()
+    try:
+        while len(body) < size:
+            data = await stream.receive()
+            if data is None:
+                break
+            body += decode_body_part(data)
+        if len(body) != size:
+            raise WireError(f"the body has {len(body)} bytes instead of {size}")
+        return decode_job(bytes(body))
+    except WireError as error:
+        stream.reset(0, str(error))
+        raise StreamReset(0, str(error)) from error

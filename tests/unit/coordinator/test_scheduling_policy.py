@@ -1,0 +1,117 @@
+"""The policy's promises, as properties over random candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.scheduling.policy import Candidate, Demand, decide, exclude, predict_seconds
+from mesh.capability import Load, ModelRef, ServedModel
+from mesh.ids import NodeId
+from mesh.jobs import Feature
+
+
+def make(
+    number: int,
+    *,
+    slots: int = 4,
+    in_flight: int = 0,
+    queued: int = 0,
+    job_seconds: float = 1.0,
+    rtt: float | None = 0.001,
+    features: tuple[Feature, ...] = (),
+    context: int = 0,
+) -> Candidate:
+    ref = ModelRef("m", "demo", features=features, context=context)
+    return Candidate(
+        NodeId(f"{number:040x}"),
+        ServedModel(ref, slots),
+        Load(in_flight, queued, slots, job_seconds),
+        rtt,
+    )
+
+
+candidates = st.lists(
+    st.builds(
+        make,
+        st.integers(0, 10_000),
+        slots=st.integers(1, 8),
+        in_flight=st.integers(0, 8),
+        queued=st.integers(0, 8),
+        job_seconds=st.floats(0.01, 60),
+        rtt=st.none() | st.floats(0, 2),
+        features=st.sampled_from([(), ("tools",), ("tools", "vision")]),
+        context=st.sampled_from([0, 100, 4096]),
+    ),
+    max_size=12,
+)
+demands = st.builds(
+    Demand,
+    needs=st.sampled_from([(), ("tools",), ("vision",)]),
+    privacy=st.sampled_from(["public", "trusted", "own"]),
+    tokens=st.integers(0, 8000),
+)
+
+
+@given(candidates, demands, st.integers())
+def test_nobody_who_violates_a_constraint_is_offered_the_job(
+    found: list[Candidate], demand: Demand, seed: int
+) -> None:
+    decision = decide(found, demand, Random(seed))
+    assert all(exclude(candidate, demand) is None for candidate in decision.order)
+    assert len(decision.order) + sum(decision.excluded.values()) == len(found)
+    assert Counter(decision.order) <= Counter(found)
+
+
+@given(candidates, st.integers())
+def test_the_first_is_never_predicted_far_slower_than_the_best(
+    found: list[Candidate], seed: int
+) -> None:
+    order = decide(found, Demand(), Random(seed)).order
+    if order:
+        best = min(predict_seconds(candidate) for candidate in order)
+        assert predict_seconds(order[0]) <= max(best * 1.25, best + 0.005)
+
+
+def test_equal_workers_share_evenly() -> None:
+    rng = Random(7)
+    equals = [make(number) for number in range(4)]
+    first = Counter(decide(equals, Demand(), rng).order[0].node for _ in range(4000))
+    assert len(first) == 4
+    assert min(first.values()) > 850
+
+
+def test_of_two_equals_the_one_with_fewer_jobs_from_here_gets_the_next() -> None:
+    rng = Random(7)
+    counts: Counter[NodeId] = Counter()
+    equals = [make(number) for number in range(2)]
+    for _ in range(100):
+        now = [replace(c, outstanding=counts[c.node]) for c in equals]
+        counts[decide(now, Demand(), rng).order[0].node] += 1
+    assert abs(counts[equals[0].node] - counts[equals[1].node]) <= 2
+
+
+def test_a_slow_worker_gets_the_job_only_when_the_fast_one_is_full() -> None:
+    fast, slow = make(1, job_seconds=0.5), make(2, job_seconds=5.0)
+    assert decide([slow, fast], Demand(), Random(1)).order[0] == fast
+    full = make(1, job_seconds=0.5, in_flight=4, queued=60)
+    assert decide([slow, full], Demand(), Random(1)).order[0] == slow
+
+
+def test_own_privacy_keeps_the_job_on_this_node() -> None:
+    own = replace(make(1, in_flight=4, queued=9), trust="own")
+    decision = decide([make(2), own], Demand(privacy="own"), Random(1))
+    assert decision.order == (own,)
+    assert decision.excluded == {"privacy": 1}
+
+
+def test_exclusions_are_counted_by_reason() -> None:
+    draining = replace(make(1), state="draining")
+    small = make(2, context=10)
+    decision = decide([draining, small, make(3)], Demand(("vision",), tokens=100), Random(1))
+    assert decision.order == ()
+    assert decision.excluded == {"draining": 1, "no_vision": 2}
