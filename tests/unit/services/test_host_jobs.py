@@ -1,0 +1,221 @@
+"""The host: what it accepts, in which order it answers, and that it lets go of what it held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from mesh.capability import ModelRef
+from mesh.clock import SystemClock
+from mesh.errors import EngineError, EngineUnavailable, InvalidRequest
+from mesh.ids import JobId, NodeId
+from mesh.jobs import Chunk, Finish, JobSpec, Usage
+from mesh.lifecycle import Tasks
+from mesh.ports import Progress
+from mesh.wire.jobs import MAX_HOPS, Accept, Fail, Finished, Offer, Refuse, WorkerMessage
+from services.engines.engine import Event
+from services.host import Host
+
+MODEL = ModelRef("m", "test", features=("logprobs",))
+DONE = Finish(("stop",), Usage(1, 2))
+
+
+class GatedEngine:
+    """Yields two chunks; the second waits for `gate`. Counts how far it was pulled."""
+
+    name = "gated"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.gate = asyncio.Event()
+        self.pulled = 0
+        self.closed = 0
+        self._error = error
+
+    async def run(self, job: JobSpec, model: ModelRef) -> AsyncGenerator[Event, None]:
+        try:
+            self.pulled += 1
+            yield Chunk("a")
+            if self._error is not None:
+                raise self._error
+            await self.gate.wait()
+            self.pulled += 1
+            yield Chunk("b")
+            yield DONE
+        finally:
+            self.closed += 1
+
+
+class OneModel:
+    """An EngineSource with a single engine."""
+
+    def __init__(self, engine: Any, slots: int = 1) -> None:
+        self.engine = engine
+        self.slots = slots
+        self.withdrawn: list[str] = []
+        self.observed: list[int] = []
+
+    def find(self, model: str) -> tuple[Any, ModelRef, int] | None:
+        return (self.engine, MODEL, self.slots) if model == "m" else None
+
+    def observe(self, model: ModelRef, tokens: int, seconds: float) -> None:
+        self.observed.append(tokens)
+
+    def withdraw(self, engine: Any, reason: str) -> None:
+        self.withdrawn.append(reason)
+
+
+def make_offer(origin: str = "a", model: str = "m", hops: int = 1, **job: Any) -> Offer:
+    spec = JobSpec("chat", model, **job)
+    return Offer(
+        JobId("0" * 32), 1, NodeId(origin * 40), "t", "public", 0, deadline=5.0, hops=hops, job=spec
+    )
+
+
+@asynccontextmanager
+async def hosting(source: OneModel, **limits: Any) -> AsyncGenerator[tuple[Host, Tasks], None]:
+    tasks = Tasks("test")
+    host = Host(engines=source, clock=SystemClock(), tasks=tasks, **{"queue_limit": 4, **limits})
+    host.start()
+    try:
+        yield host, tasks
+    finally:
+        await tasks.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def run_offer(host: Host, offer: Offer, sent: list[WorkerMessage]) -> None:
+    async def send(message: WorkerMessage) -> None:
+        sent.append(message)
+
+    await host.execute(offer, send)
+
+
+async def test_accept_then_chunks_then_one_finish() -> None:
+    engine = GatedEngine()
+    engine.gate.set()
+    source = OneModel(engine)
+    sent: list[WorkerMessage] = []
+    async with hosting(source) as (host, _):
+        await run_offer(host, make_offer(), sent)
+        assert host.in_flight == 0
+        assert host.load().in_flight == 0
+    assert isinstance(sent[0], Accept)
+    assert [m for m in sent if isinstance(m, Chunk)] == [Chunk("a"), Chunk("b")]
+    assert isinstance(sent[-1], Finished)
+    assert sent[-1].finish == DONE
+    assert source.observed == [2]
+
+
+@pytest.mark.parametrize(
+    ("offer", "code"),
+    [
+        (make_offer(model="other"), "model_not_found"),
+        (make_offer(hops=MAX_HOPS + 1), "hops"),
+        (make_offer(needs=("tools",)), "not_supported"),
+    ],
+)
+async def test_what_cannot_run_here_is_refused_with_a_reason(offer: Offer, code: str) -> None:
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(GatedEngine())) as (host, _):
+        await run_offer(host, offer, sent)
+    assert [m.code for m in sent if isinstance(m, Refuse)] == [code]
+    assert len(sent) == 1
+
+
+async def test_draining_and_memory_cap_refuse() -> None:
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(GatedEngine()), over_memory_cap=lambda: True) as (host, _):
+        await run_offer(host, make_offer(), sent)
+        host.draining = True
+        await run_offer(host, make_offer(), sent)
+    assert [m.code for m in sent if isinstance(m, Refuse)] == ["busy", "draining"]
+
+
+async def test_the_second_job_waits_is_told_its_place_and_then_runs() -> None:
+    engine = GatedEngine()
+    first: list[WorkerMessage] = []
+    second: list[WorkerMessage] = []
+    async with hosting(OneModel(engine)) as (host, tasks):
+        tasks.spawn(run_offer(host, make_offer("a"), first), "first")
+        await until(lambda: len(first) >= 2)
+        tasks.spawn(run_offer(host, make_offer("b"), second), "second")
+        await until(lambda: sum(isinstance(m, Progress) for m in second) >= 2)
+        assert second[1] == Progress("queued", 0, None)
+        assert host.load().queued == 1
+        engine.gate.set()
+        await until(lambda: isinstance(second[-1], Finished))
+    assert isinstance(second[-1], Finished)
+    assert second[-1].queue_seconds > 0
+
+
+async def test_a_full_queue_refuses_as_busy() -> None:
+    engine = GatedEngine()
+    outcomes: list[list[WorkerMessage]] = [[] for _ in range(4)]
+    async with hosting(OneModel(engine), queue_limit=2) as (host, tasks):
+        for number, sent in enumerate(outcomes):
+            tasks.spawn(run_offer(host, make_offer("abcd"[number]), sent), "job")
+            await until(lambda sent=sent: bool(sent))  # type: ignore[misc]
+        assert isinstance(outcomes[3][0], Refuse)
+        assert outcomes[3][0].code == "busy"
+
+
+async def test_nothing_is_pulled_while_the_receiver_does_not_take_it() -> None:
+    engine = GatedEngine()
+    engine.gate.set()
+    stuck = asyncio.Event()
+
+    async def send(message: WorkerMessage) -> None:
+        if isinstance(message, Chunk):
+            await stuck.wait()
+
+    async with hosting(OneModel(engine)) as (host, tasks):
+        tasks.spawn(host.execute(make_offer(), send), "job")
+        await until(lambda: engine.pulled == 1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert engine.pulled == 1
+        stuck.set()
+        await until(lambda: engine.pulled == 2)
+
+
+async def test_cancelling_stops_the_engine_and_frees_the_slot() -> None:
+    engine = GatedEngine()
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(engine)) as (host, tasks):
+        job = tasks.spawn(run_offer(host, make_offer(), sent), "job")
+        await until(lambda: Chunk("a") in sent)
+        job.cancel()
+        await until(lambda: engine.closed == 1)
+        assert host.in_flight == 0
+        assert host.load().in_flight == 0
+        assert host.counters.cancelled == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "final", "withdrawn"),
+    [
+        (EngineError("busy"), False, 0),
+        (EngineUnavailable("gone"), False, 1),
+        (InvalidRequest("bad", param="stop"), True, 0),
+    ],
+)
+async def test_engine_failures_are_told_apart(
+    error: Exception, final: bool, withdrawn: int
+) -> None:
+    source = OneModel(GatedEngine(error))
+    sent: list[WorkerMessage] = []
+    async with hosting(source) as (host, _):
+        await run_offer(host, make_offer(), sent)
+    assert isinstance(sent[-1], Fail)
+    assert sent[-1].final is final
+    assert len(source.withdrawn) == withdrawn
+    assert "gone" not in sent[-1].reason
