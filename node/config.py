@@ -1,0 +1,298 @@
+"""Everything a user may decide about a node: one frozen object, checked before a socket opens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+
+from mesh.capability import Role
+from mesh.errors import ConfigError
+from node.config_addresses import (
+    Address,
+    Seed,
+    parse_address,
+    parse_engine,
+    parse_origin,
+    parse_seed,
+    parse_url,
+)
+from node.config_sources import (
+    Given,
+    default_data_dir,
+    find_data_dir,
+    find_file,
+    read_environment,
+    read_file,
+)
+from node.config_values import (
+    SECRET,
+    BadValue,
+    optional,
+    parse_aliases,
+    parse_bool,
+    parse_choice,
+    parse_file,
+    parse_float,
+    parse_int,
+    parse_key,
+    parse_list,
+    parse_name,
+    parse_path,
+    parse_size,
+)
+
+Access = Literal["open", "keys"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker")
+"""Roles this release can take. Others are accepted in the configuration and not advertised."""
+
+
+def setting(
+    default: Any, about: str, *, flag: str = "", metavar: str = "", unit: str = "", cost: str = ""
+) -> Any:
+    """A field with what the reference and the command line say about it.
+
+    `cost` is what raising the value (or switching it on) costs. A callable default is called.
+    """
+    extra: dict[str, Any] = {"flag": flag, "metavar": metavar, "unit": unit, "cost": cost}
+    if callable(default):
+        return Field(default_factory=default, description=about, json_schema_extra=extra)
+    return Field(default=default, description=about, json_schema_extra=extra)
+
+
+class Config(BaseModel):
+    """One node's settings. Build it with `load_config`, which names the origin of a wrong value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    data_dir: Annotated[Path, PlainValidator(parse_path)] = setting(
+        default_data_dir,
+        "Folder of this node's identity and state. Two daemons never share one.",
+        flag="--data-dir",
+        metavar="DIR",
+    )
+    http: Annotated[Address, PlainValidator(parse_address)] = setting(
+        Address("127.0.0.1", 7717),
+        "Where the gateway, the console and the API listen; port 0 picks a free one. An address "
+        "that other machines reach needs `access`.",
+        flag="--http",
+        metavar="HOST:PORT",
+    )
+    mesh: Annotated[Address, PlainValidator(parse_address)] = setting(
+        Address("0.0.0.0", 7718),
+        "Where links from other nodes are taken; port 0 picks a free one.",
+        flag="--mesh",
+        metavar="HOST:PORT",
+        cost="On 0.0.0.0 every network of this machine can reach the port; who is not a node of "
+        "the same mesh is turned away in the handshake.",
+    )
+    join: Annotated[tuple[Seed, ...], PlainValidator(parse_list(parse_seed))] = setting(
+        (),
+        "Nodes to join through. With ID@ the answering node must prove that id.",
+        flag="--join",
+        metavar="[ID@]HOST:PORT",
+        cost="Each is dialled at start and again while the node is isolated.",
+    )
+    edge: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_url))] = setting(
+        (),
+        "Edge routers to ask for nodes when neither remembered nor given nor local ones answer.",
+        flag="--edge",
+        metavar="URL",
+        cost="Each learns this machine's public address.",
+    )
+    network: Annotated[str, PlainValidator(parse_name)] = setting(
+        "local",
+        "Name of the network. Nodes of different networks never mix.",
+        flag="--network",
+        metavar="NAME",
+    )
+    mdns: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        True,
+        "Find nodes on the local network, and be found, by multicast DNS.",
+        flag="--no-mdns",
+        cost="The local network sees the node's id, name of the network and mesh port.",
+    )
+    roles: Annotated[tuple[Role, ...], PlainValidator(parse_list(parse_choice(get_args(Role))))] = (
+        setting(
+            ("gateway", "worker"),
+            "What the node does for others: gateway, worker, storage, relay, coordinator. Roles "
+            "that this release cannot take yet are accepted, not advertised, shown by `status`.",
+            flag="--roles",
+            metavar="ROLE,...",
+        )
+    )
+    engines: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_engine))] = setting(
+        ("auto",),
+        "What generates: auto finds engines on this machine and falls back on demo, demo is the "
+        "small model in the package, llama runs `model_file` in this process, a URL names an "
+        "engine that speaks the OpenAI or the Ollama protocol, none runs nothing.",
+        flag="--engine",
+        metavar="demo|none|auto|llama|URL",
+        cost="Each engine is probed every few seconds.",
+    )
+    model_file: Annotated[Path | None, PlainValidator(optional(parse_file))] = setting(
+        None,
+        "A GGUF file for the llama engine.",
+        flag="--model",
+        metavar="FILE.gguf",
+        cost="Its size in memory, and more for every slot.",
+    )
+    demo_rate: Annotated[float | None, PlainValidator(optional(parse_float(0.1, 100_000)))] = (
+        setting(
+            None,
+            "Paces the demo engine. Not set: as fast as it goes.",
+            flag="--demo-rate",
+            metavar="N",
+            unit="tokens per second and job",
+        )
+    )
+    slots: Annotated[int | None, PlainValidator(optional(parse_int(1, 4096)))] = setting(
+        None,
+        "Jobs that run at the same time. Not set: what the engine says.",
+        flag="--slots",
+        metavar="N",
+        unit="jobs",
+        cost="Each running job slows the others and holds memory for its context.",
+    )
+    memory_cap: Annotated[int | None, PlainValidator(optional(parse_size))] = setting(
+        None,
+        "Memory that the engines inside this process may take. Not set: what the machine has.",
+        flag="--memory-cap",
+        metavar="SIZE",
+        unit="bytes, or with a suffix: 4GiB",
+        cost="That memory is not there for others.",
+    )
+    aliases: Annotated[Mapping[str, str], PlainValidator(parse_aliases)] = setting(
+        lambda: MappingProxyType({}),
+        "Other names for models: a client that asks for the first gets the second.",
+        flag="--alias",
+        metavar="ALIAS=MODEL",
+    )
+    access: Annotated[Access | None, PlainValidator(optional(parse_choice(get_args(Access))))] = (
+        setting(
+            None,
+            "Who may use the HTTP port: open is everybody who can reach it, keys is who presents "
+            "one of `api_keys`. Not set: programs on this machine only.",
+            flag="--access",
+            metavar="open|keys",
+            cost="With open, strangers use this node's engines and its place in the mesh.",
+        )
+    )
+    api_keys: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_key))] = setting(
+        (),
+        "Digests (`sha256:...`) of the keys that callers may present; the environment variable "
+        "takes the keys themselves.",
+        unit="SHA-256 digests",
+    )
+    cors_origins: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_origin))] = setting(
+        (),
+        "Origins whose web pages may call the API from a browser; * is every page.",
+        cost="With *, every page that a user of this machine visits can call the node.",
+    )
+    queue_limit: Annotated[int, PlainValidator(parse_int(0, 100_000))] = setting(
+        64,
+        "Jobs that may wait at this worker; more are refused and go to another one.",
+        unit="jobs",
+        cost="Longer waits, and up to 64 KiB of memory for each waiting job.",
+    )
+    deadline_seconds: Annotated[float, PlainValidator(parse_float(0.1, 3600))] = setting(
+        30.0,
+        "How long a request may wait for its first byte before it is answered `overloaded`.",
+        unit="seconds",
+        cost="Clients wait longer for a refusal, and more of them at once.",
+    )
+    log_level: Annotated[LogLevel, PlainValidator(parse_choice(get_args(LogLevel)))] = setting(
+        "info",
+        "Least urgent messages that reach standard error: debug, info, warning, error.",
+        cost="Debug writes several lines a request.",
+    )
+    json_output: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        False,
+        "The first line on standard output is one JSON object instead of a banner.",
+        flag="--json",
+    )
+
+    @property
+    def built_roles(self) -> tuple[Role, ...]:
+        """The roles that are taken and advertised."""
+        return tuple(role for role in self.roles if role in BUILT_ROLES)
+
+    @property
+    def unbuilt_roles(self) -> tuple[Role, ...]:
+        """The roles that were asked for and that this release cannot take."""
+        return tuple(role for role in self.roles if role not in BUILT_ROLES)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.access is None and not self.http.is_loopback:
+            raise BadValue(
+                str(self.http),
+                "other machines can reach this address, so say who may use it: --access open lets "
+                "in everybody who can reach it, --access keys only who presents one of api_keys",
+                setting="http",
+            )
+        if not self.roles:
+            raise BadValue("", f"give one or more of {', '.join(get_args(Role))}", setting="roles")
+        self._check_engines()
+        return self
+
+    def _check_engines(self) -> None:
+        if not self.engines:
+            raise BadValue("", "give none to run no engine", setting="engines")
+        if "none" in self.engines and len(self.engines) > 1:
+            raise BadValue(",".join(self.engines), "none stands alone", setting="engines")
+        if "llama" in self.engines and self.model_file is None:
+            raise BadValue("llama", "it needs --model FILE.gguf (model_file)", setting="engines")
+        if self.model_file is not None and "llama" not in self.engines:
+            allowed = "it is for the llama engine; add --engine llama (engines)"
+            raise BadValue(str(self.model_file), allowed, setting="model_file")
+
+
+SETTINGS: tuple[str, ...] = tuple(Config.model_fields)
+SECRETS = ("api_keys",)
+
+
+def load_config(
+    flags: Mapping[str, Any], *, file: str | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Defaults, then the file, then the environment, then flags; each replaces what was before.
+
+    `flags` maps field names to raw values, None for flags that were not given; `file` is --config.
+    Raises ConfigError, which names the wrong setting as the user wrote it.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: Given(raw, flag_of(name)) for name, raw in flags.items() if raw is not None}
+    given = read_environment(SETTINGS, environ) | given
+    data_dir = find_data_dir(flags.get("data_dir"), environ)
+    found = find_file(file, data_dir, environ)
+    if found is not None:
+        given = read_file(found, SETTINGS, data_dir) | given
+    if "data_dir" not in given:
+        given["data_dir"] = Given(data_dir, flag_of("data_dir"))
+    return _check(given)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting, or the setting's own name when it has none."""
+    extra = cast(dict[str, str], Config.model_fields[name].json_schema_extra)
+    return extra["flag"] or name
+
+
+def _check(given: Mapping[str, Given]) -> Config:
+    try:
+        return Config(**{name: value.value for name, value in given.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first.get("ctx", {}).get("error")
+        location = str(first["loc"][0]) if first["loc"] else ""
+    if not isinstance(reason, BadValue):
+        raise ConfigError(location, "", "it is not a setting")
+    name = reason.setting or location
+    origin = given[name].origin if name in given else flag_of(name)
+    raise ConfigError(origin, SECRET if name in SECRETS else reason.value, reason.allowed)
