@@ -64,7 +64,14 @@ class DialError(LinkError):
 
 
 class LinkClosed(LinkError):
-    """The link ended. Every stream on it is gone; a new link may be dialled."""
+    """The link ended. Every stream on it is gone; a new link may be dialled.
+
+    `cause`: "clean" (said goodbye), "crash" (ended without), "silence" or "protocol".
+    """
+
+    def __init__(self, message: str = "the link is closed", *, cause: str = "clean") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class StreamReset(LinkError):

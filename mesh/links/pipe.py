@@ -1,0 +1,90 @@
+"""Pipe: raw bytes both ways, whatever carries them. Addresses of pipes are URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+PIPE_HIGH_WATER = 64 * 1024
+"""Bytes a pipe buffers before it asks to pause; small, so that priorities are decided late."""
+PIPE_LOW_WATER = 16 * 1024
+MAX_ADDRESS = 256
+SCHEMES = ("tcp", "ws", "wss")
+WEBSOCKET_PATH = "/mesh"
+
+
+class PipeReceiver(Protocol):
+    """Who owns a pipe. The pipe calls these from the event loop; none may raise or block."""
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def pipe_lost(self, reason: str) -> None:
+        """The pipe ended, for whatever reason; called exactly once."""
+        ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+class Pipe(Protocol):
+    """Raw bytes to and from one other place."""
+
+    @property
+    def remote(self) -> str:
+        """Where the other end is, as a URL."""
+        ...
+
+    def attach(self, receiver: PipeReceiver) -> None:
+        """Set who receives. Called once, before the pipe delivers anything."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; never blocks. Ignored after close."""
+        ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        """Send what is queued, then end."""
+        ...
+
+    def abort(self) -> None:
+        """End now and drop what is queued."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed URL of a node's mesh port."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+def parse_address(text: str) -> Address:
+    """tcp://host:port, ws://host[:port][/path] or wss://…; bare host:port means tcp.
+
+    Raises ValueError that names what is wrong.
+    """
+    if len(text) > MAX_ADDRESS or not text.isprintable() or " " in text:
+        raise ValueError("an address is a short printable URL")
+    url = urlsplit(text if "://" in text else f"tcp://{text}")
+    if url.scheme not in SCHEMES:
+        raise ValueError(f"{text!r}: the scheme is one of {', '.join(SCHEMES)}")
+    if not url.hostname or url.username is not None:
+        raise ValueError(f"{text!r} names no host")
+    port = url.port or {"ws": 80, "wss": 443}.get(url.scheme)
+    if not port:
+        raise ValueError(f"{text!r} names no port")
+    path = "" if url.scheme == "tcp" else (url.path.rstrip("/") or WEBSOCKET_PATH)
+    return Address(url.scheme, url.hostname, port, path)
