@@ -14,7 +14,7 @@ import json
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +156,7 @@ def measure_streams(
     return report
 
 
-def median(values: Any) -> float:
+def median(values: Iterable[float]) -> float:
     return statistics.median(list(values))
 
 

@@ -56,6 +56,11 @@ class Child:
         processes = [self._ps, *self._ps.children(recursive=True)]
         return sum(process.memory_full_info().pss for process in processes)
 
+    def resident_bytes(self) -> int:
+        """Resident set size with children."""
+        processes = [self._ps, *self._ps.children(recursive=True)]
+        return sum(process.memory_info().rss for process in processes)
+
     def kill(self) -> None:
         """As a power cut would."""
         self._process.kill()
