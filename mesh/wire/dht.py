@@ -18,7 +18,7 @@ from mesh.wire.dht_records import MAX_DHT_RECORD, MAX_TTL
 PING, FIND_NODES, FIND_RECORDS, STORE, PONG, NODES, FOUND, STORED = 1, 2, 3, 4, 5, 6, 7, 8
 """Message numbers. Retired: none."""
 
-MAX_DHT_MESSAGE = 56 * 1024
+MAX_DHT_MESSAGE = 128 * 1024
 """Bytes of one message; a page of records is cut to fit."""
 MAX_CONTACTS = 20
 """Contacts in one answer: Kademlia's k."""

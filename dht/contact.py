@@ -1,0 +1,43 @@
+"""A node of the table as the `kademlia` package sees one, with our addresses."""
+
+from __future__ import annotations
+
+from kademlia.node import Node
+
+from mesh.ids import NodeId
+from mesh.wire.dht import Address
+
+
+class Contact(Node):  # type: ignore[misc]  # the package ships no types
+    """A node that holds a part of the table. Equal contacts have equal node ids."""
+
+    long_id: int
+
+    def __init__(self, node: NodeId, addresses: tuple[str, ...] = ()) -> None:
+        super().__init__(bytes.fromhex(node))
+        self.node = node
+        self.addresses = addresses
+
+    @classmethod
+    def of(cls, address: Address) -> Contact:
+        """The contact behind what a peer named."""
+        return cls(address.node, address.addresses)
+
+    @property
+    def address(self) -> Address:
+        """What peers are told."""
+        return Address(self.node, self.addresses)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contact) and other.node == self.node
+
+    def __hash__(self) -> int:
+        return hash(self.node)
+
+    def __repr__(self) -> str:
+        return f"Contact({self.node[:8]})"
+
+
+def contact_at(key: bytes) -> Contact:
+    """A point in the table's space that need not be a node: the target of a look-up."""
+    return Contact(NodeId(key.hex()))
