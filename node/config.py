@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +44,7 @@ from node.config_values import (
     parse_path,
     parse_size,
 )
+from node.environment import environment
 
 Access = Literal["open", "keys"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -266,7 +266,7 @@ def load_config(
     `flags` maps field names to raw values, None for flags that were not given; `file` is --config.
     Raises ConfigError, which names the wrong setting as the user wrote it.
     """
-    environ = os.environ if environ is None else environ
+    environ = environment() if environ is None else environ
     given = {name: Given(raw, flag_of(name)) for name, raw in flags.items() if raw is not None}
     given = read_environment(SETTINGS, environ) | given
     data_dir = find_data_dir(flags.get("data_dir"), environ)
@@ -280,8 +280,12 @@ def load_config(
 
 def flag_of(name: str) -> str:
     """The flag of a setting, or the setting's own name when it has none."""
-    extra = cast(dict[str, str], Config.model_fields[name].json_schema_extra)
-    return extra["flag"] or name
+    return extras_of(name)["flag"] or name
+
+
+def extras_of(name: str) -> dict[str, str]:
+    """What the reference and the command line say of a setting: flag, metavar, unit, cost."""
+    return cast(dict[str, str], Config.model_fields[name].json_schema_extra)
 
 
 def _check(given: Mapping[str, Given]) -> Config:

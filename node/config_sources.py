@@ -1,12 +1,10 @@
 """Collects settings from the file, the environment and the flags, each with its origin.
 
-The only module that reads environment variables. It stays free of pydantic: commands that merely
-look for a running daemon start faster without it.
+Free of pydantic: commands that merely look for a running daemon start faster without it.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,8 +14,8 @@ from typing import Any
 
 from mesh.errors import ConfigError
 from node.config_values import BadValue, closest, digest_key, parse_path
+from node.environment import PREFIX, environment
 
-PREFIX = "ELECTRONS_"
 FILE_NAME = "config.toml"
 MAX_FILE_BYTES = 1 << 20
 """A configuration of a megabyte is some other file given by mistake."""
@@ -33,7 +31,7 @@ class Given:
 
 def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """Where the data folder is when nobody says: the platform's place for a user's data."""
-    environ = os.environ if environ is None else environ
+    environ = environment() if environ is None else environ
     home = environ.get("HOME") or environ.get("USERPROFILE")
     if sys.platform == "win32" and environ.get("LOCALAPPDATA"):
         return Path(environ["LOCALAPPDATA"]) / "electrons"
@@ -48,7 +46,7 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 def find_data_dir(flag: str | None, environ: Mapping[str, str] | None = None) -> Path:
     """The data folder by flag, else by environment, else the default. Raises ConfigError."""
-    environ = os.environ if environ is None else environ
+    environ = environment() if environ is None else environ
     variable = f"{PREFIX}DATA_DIR"
     for raw, origin in ((flag, "--data-dir"), (environ.get(variable) or None, variable)):
         if raw is not None:
