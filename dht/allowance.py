@@ -22,15 +22,20 @@ class Allowance:
         """Whether the peer may cause so much now; if so it is counted."""
         left = self._left(peer, now)
         granted = left >= units
-        self._buckets[peer] = (left - units if granted else left, now)
+        self._set(peer, left - units if granted else left, now)
+        return granted
+
+    def reserve(self, peer: NodeId, units: float, now: float) -> float:
+        """Count so much in any case; returns the seconds to wait before causing it."""
+        left = self._left(peer, now) - units
+        self._set(peer, left, now)
+        return max(0.0, -left / self._rate)
+
+    def _set(self, peer: NodeId, left: float, now: float) -> None:
+        self._buckets[peer] = (left, now)
         self._buckets.move_to_end(peer)
         while len(self._buckets) > MAX_PEERS:
             self._buckets.popitem(last=False)
-        return granted
-
-    def wait(self, peer: NodeId, units: float, now: float) -> float:
-        """Seconds until so much will be granted; 0.0 when it is now. More than `burst` never is."""
-        return max(0.0, (min(units, self._burst) - self._left(peer, now)) / self._rate)
 
     def _left(self, peer: NodeId, now: float) -> float:
         left, at = self._buckets.get(peer, (self._burst, now))
