@@ -1,0 +1,1 @@
+"""The demo engine: a tiny language model that ships with the package and knows nothing."""

@@ -1,0 +1,1 @@
+"""The invented texts that the demo model learns from: no sentence comes from outside."""

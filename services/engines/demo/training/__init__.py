@@ -1,0 +1,1 @@
+"""How the demo model was made. Needs the `train` extra; nothing here is imported at run time."""
