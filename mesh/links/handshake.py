@@ -35,8 +35,10 @@ from mesh.wire.hello import Hello, common_version, hello_fields, parse_hello
 
 PURPOSE = "link"
 
-Admit = Callable[[Hello], None]
-"""Decides about a peer that has proved its key. Raises Refused."""
+Introduce = Callable[[NodeId], Hello]
+"""This node's hello for a peer that has proved its key."""
+Admit = Callable[[Hello, Hello], None]
+"""Decides about a peer that has proved its key, given its hello and ours. Raises Refused."""
 
 
 class Refused(HandshakeError):
@@ -59,15 +61,17 @@ class DiallerHandshake:
     """The end that dialled. Feed it frames until `hello` is there."""
 
     def __init__(
-        self, key: NodeKey, hello: Hello, *, expected: NodeId | None, admit: Admit
+        self, key: NodeKey, *, expected: NodeId | None, introduce: Introduce, admit: Admit
     ) -> None:
         self._key = key
-        self._own = hello
         self._expected = expected
+        self._introduce = introduce
         self._admit = admit
         self._peer_key = b""
-        self._proved = False
+        self.own: Hello | None = None
+        """What this side said; None before it proved itself."""
         self.hello: Hello | None = None
+        """What the other end said; set when the handshake is over."""
 
     def start(self, peer_key: bytes) -> bytes:
         """TLS is up and the other end has proved this key. Raises HandshakeError."""
@@ -80,10 +84,10 @@ class DiallerHandshake:
     def receive(self, frame: list[Any]) -> bytes:
         """Bytes to send in answer. Raises HandshakeError or WireError."""
         match frame[0]:
-            case number if number == CHALLENGE and not self._proved:
+            case number if number == CHALLENGE and self.own is None:
                 return self._prove(frame[1])
-            case number if number == HELLO and self._proved:
-                return self._meet(parse_hello(frame[1]))
+            case number if number == HELLO and self.own is not None:
+                return self._meet(self.own, parse_hello(frame[1]))
             case number if number == GOAWAY:
                 raise turned_away(frame)
         raise WireError(f"frame {frame[0]} has no place in the handshake")
@@ -91,18 +95,17 @@ class DiallerHandshake:
     def _prove(self, nonce: Any) -> bytes:
         if not isinstance(nonce, bytes) or len(nonce) != NONCE_SIZE:
             raise WireError("the challenge has the wrong size")
-        self._proved = True
-        own = self._own
+        own = self.own = self._introduce(node_id_of(self._peer_key))
         payload = self._peer_key + nonce + own.public_key
         signature = sign(self._key, PURPOSE, own.mesh_id, payload)
         proof = encode_frame(PROOF, own.mesh_id, own.public_key, signature)
         return proof + encode_frame(HELLO, hello_fields(own))
 
-    def _meet(self, hello: Hello) -> bytes:
+    def _meet(self, own: Hello, hello: Hello) -> bytes:
         if hello.public_key != self._peer_key:
             raise HandshakeError("the other end's hello names another key than it proved")
-        _check_hello(self._own, hello)
-        self._admit(hello)
+        _check_hello(own, hello)
+        self._admit(hello, own)
         self.hello = hello
         return b""
 
@@ -110,12 +113,16 @@ class DiallerHandshake:
 class DialledHandshake:
     """The end that was dialled. It shows its hello only to a proved member of its mesh."""
 
-    def __init__(self, key: NodeKey, hello: Hello, *, admit: Admit) -> None:
+    def __init__(
+        self, key: NodeKey, mesh_id: MeshId, *, introduce: Introduce, admit: Admit
+    ) -> None:
         self._key = key
-        self._own = hello
+        self._mesh_id = mesh_id
+        self._introduce = introduce
         self._admit = admit
         self._nonce = secrets.token_bytes(NONCE_SIZE)
         self._proved_key: bytes | None = None
+        self.own: Hello | None = None
         self.hello: Hello | None = None
 
     def start(self, peer_key: bytes) -> bytes:
@@ -138,20 +145,21 @@ class DialledHandshake:
         _, mesh_id, public_key, signature = frame[:4]
         if not (isinstance(public_key, bytes) and isinstance(signature, bytes)):
             raise WireError("the proof is malformed")
-        if mesh_id != self._own.mesh_id:
-            raise wrong_mesh(self._own.mesh_id)
+        if mesh_id != self._mesh_id:
+            raise wrong_mesh(self._mesh_id)
         payload = self._key.public_key + self._nonce + public_key
-        if not verify(public_key, PURPOSE, self._own.mesh_id, payload, signature):
+        if not verify(public_key, PURPOSE, self._mesh_id, payload, signature):
             raise Refused(GoawayCode.BAD_PROOF, "the proof of the node's key is wrong")
         self._proved_key = public_key
 
     def _meet(self, hello: Hello) -> bytes:
         if hello.public_key != self._proved_key:
             raise Refused(GoawayCode.BAD_PROOF, "hello names another key than was proved")
-        _check_hello(self._own, hello)
-        self._admit(hello)
-        self.hello = hello
-        return encode_frame(HELLO, hello_fields(self._own))
+        own = self._introduce(hello.node_id)
+        _check_hello(own, hello)
+        self._admit(hello, own)
+        self.own, self.hello = own, hello
+        return encode_frame(HELLO, hello_fields(own))
 
 
 Handshake = DiallerHandshake | DialledHandshake

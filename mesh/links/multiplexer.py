@@ -72,13 +72,13 @@ Event = StreamOpened | StreamMoved | GoneAway | Noticed
 class Multiplexer:
     """State of one link above encryption. Raises WireError from `receive`; then only drop it."""
 
-    def __init__(self, *, dialler: bool) -> None:
+    def __init__(self, *, dialler: bool, decoder: FrameDecoder | None = None) -> None:
         self.streams: dict[int, StreamState] = {}
         self.rtt: float | None = None
         self.frames_in = 0
         self.sent_goaway = False
         self.got_goaway = False
-        self._decoder = FrameDecoder()
+        self._decoder = decoder or FrameDecoder()
         self._queue = WriteQueue()
         self._next_id = 1 if dialler else 2
         self._parity = self._next_id % 2
@@ -199,18 +199,15 @@ class Multiplexer:
         return self._pong_due is not None or bool(self._queue)
 
     def data_to_send(self, limit: int) -> tuple[bytes, list[StreamState]]:
-        """About `limit` bytes, most urgent first, and the streams whose senders may go on."""
+        """About `limit` bytes, most urgent first, and the streams that moved (perhaps ended)."""
         if self._pong_due is not None:
             self._queue.push_control(encode_frame(PONG, self._pong_due))
             self._pong_due = None
         data, moved = self._queue.collect(limit)
-        waiting = []
         for stream in moved:
-            if stream.wants_room and self.has_room(stream):
-                waiting.append(stream)
             if stream.over:
                 self._forget(stream)
-        return data, waiting
+        return data, moved
 
     # ── bytes in ────────────────────────────────────────────────────────────────────────────────
 

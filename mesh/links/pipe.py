@@ -36,6 +36,11 @@ class Pipe(Protocol):
         """Where the other end is, as a URL."""
         ...
 
+    @property
+    def source(self) -> str:
+        """The other end's host, for counting."""
+        ...
+
     def attach(self, receiver: PipeReceiver) -> None:
         """Set who receives. Called once, before the pipe delivers anything."""
         ...

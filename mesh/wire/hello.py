@@ -38,6 +38,8 @@ class Hello:
     software: str = ""
     link_number: int = 0
     """Rises with every link the node makes in this boot; tells two links apart at both ends."""
+    linked: bool = False
+    """The node already holds a link to the one it speaks to."""
 
     @property
     def node_id(self) -> NodeId:
@@ -57,6 +59,7 @@ def hello_fields(hello: Hello) -> dict[str, Any]:
         "addresses": [a for a in hello.addresses if len(a) <= MAX_ADDRESS][:MAX_ADDRESSES],
         "software": hello.software[:MAX_SOFTWARE],
         "link": hello.link_number,
+        "linked": hello.linked,
     }
 
 
@@ -77,6 +80,7 @@ def parse_hello(fields: Any) -> Hello:
         addresses=_addresses(fields),
         software=_text(fields, "software", MAX_SOFTWARE),
         link_number=_number(fields.get("link")),
+        linked=fields.get("linked") is True,
     )
 
 

@@ -1,0 +1,225 @@
+"""Where pipes become links: handshakes in both directions, and who may stay."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mesh.clock import Clock
+from mesh.errors import HandshakeError
+from mesh.ids import NodeId
+from mesh.links.arbitration import LinkFacts, Verdict, arbitrate
+from mesh.links.greeting import Greeted, Greeting
+from mesh.links.handshake import (
+    DialledHandshake,
+    DiallerHandshake,
+    Handshake,
+    Refused,
+    TurnedAway,
+)
+from mesh.links.handshake_gate import HandshakeGate
+from mesh.links.link import LinkOwner, MeshLink
+from mesh.links.metrics import LinkMetrics
+from mesh.links.pipe import Pipe
+from mesh.links.reception import Reception
+from mesh.links.roster import Roster
+from mesh.links.standing import weigh
+from mesh.links.tls import TlsIdentity
+from mesh.wire.frames import GoawayCode, NoticeCode
+from mesh.wire.hello import Hello
+
+log = logging.getLogger(__name__)
+
+
+class Entrance:
+    """Takes pipes through the handshake and puts the links that result into the roster."""
+
+    def __init__(
+        self,
+        *,
+        reception: Reception,
+        roster: Roster,
+        owner: LinkOwner,
+        clock: Clock,
+        metrics: LinkMetrics,
+        handshake_timeout: float,
+        max_links: int,
+    ) -> None:
+        self._reception = reception
+        self._roster = roster
+        self._owner = owner
+        self._clock = clock
+        self._metrics = metrics
+        self._timeout = handshake_timeout
+        self._max_links = max_links
+        self._tls = TlsIdentity(reception.key)
+        self._gate = HandshakeGate()
+        self._greetings: set[Greeting] = set()
+
+    @property
+    def pending(self) -> int:
+        """Handshakes that are going on."""
+        return len(self._greetings)
+
+    def accept(self, pipe: Pipe) -> None:
+        """A peer has dialled: shake hands in the background."""
+        source = pipe.source
+        if not self._gate.enter(source):
+            self._metrics.handshakes_failed["Busy"] += 1
+            pipe.abort()
+            return
+        began = self._clock.now()
+        handshake = DialledHandshake(
+            self._reception.key,
+            self._reception.mesh_id,
+            introduce=self._introduce,
+            admit=lambda hello, own: self._admit(hello, hello.node_id, hello.link_number, began),
+        )
+
+        def done(greeted: Greeted) -> None:
+            self._gate.leave(source)
+            self._establish(greeted, None, greeted.hello.link_number, began)
+
+        def failed(error: HandshakeError) -> None:
+            self._gate.leave(source)
+            self._note_failure(error, pipe.remote)
+
+        self._greet(pipe, handshake, done, failed)
+
+    async def dial(self, pipe: Pipe, address: str, node: NodeId | None) -> MeshLink:
+        """This side has dialled: shake hands. Raises HandshakeError.
+
+        The answer may be an older link to the same node that stays instead of the new one.
+        """
+        result: asyncio.Future[MeshLink] = asyncio.get_running_loop().create_future()
+        began = self._clock.now()
+        handshake = DiallerHandshake(
+            self._reception.key,
+            expected=node,
+            introduce=self._introduce,
+            admit=lambda hello, own: self._admit(
+                hello, self._reception.key.node_id, own.link_number, began
+            ),
+        )
+
+        def done(greeted: Greeted) -> None:
+            link = self._establish(greeted, address, greeted.own.link_number, began)
+            if not result.done():
+                result.set_result(self._roster.get(link.peer) or link)
+
+        def failed(error: HandshakeError) -> None:
+            self._note_failure(error, pipe.remote)
+            if not result.done():
+                result.set_exception(error)
+
+        self._greet(pipe, handshake, done, failed)
+        return await result
+
+    def close(self) -> None:
+        """End the handshakes that are going on."""
+        for greeting in list(self._greetings):
+            greeting.cancel()
+
+    def _greet(
+        self,
+        pipe: Pipe,
+        handshake: Handshake,
+        done: Callable[[Greeted], None],
+        failed: Callable[[HandshakeError], None],
+    ) -> None:
+        def finished(greeted: Greeted) -> None:
+            self._greetings.discard(greeting)
+            done(greeted)
+
+        def broken(error: HandshakeError) -> None:
+            self._greetings.discard(greeting)
+            failed(error)
+
+        channel = self._tls.channel(dialler=isinstance(handshake, DiallerHandshake))
+        greeting = Greeting(
+            pipe, channel, handshake, done=finished, failed=broken, timeout=self._timeout
+        )
+        self._greetings.add(greeting)
+        greeting.start()
+
+    def _introduce(self, peer: NodeId) -> Hello:
+        return self._reception.own_hello(linked=self._roster.get(peer) is not None)
+
+    def _admit(self, hello: Hello, dialler: NodeId, number: int, began: float) -> None:
+        """Raises Refused for peers that may not come in."""
+        self._reception.refuse_self(hello)
+        if len(self._roster) >= self._max_links and self._roster.get(hello.node_id) is None:
+            raise Refused(GoawayCode.BUSY, "this node has all the links it can hold")
+        verdict = self._judge(hello, dialler, number, began)
+        if verdict is Verdict.STALE:
+            self._reception.note_conflict(hello.node_id, "an older boot of a linked node came")
+            raise Refused(GoawayCode.CLONED, "a newer boot of the same node is linked here")
+        if verdict is Verdict.CLONED:
+            self._tell_clones(hello)
+
+    def _tell_clones(self, hello: Hello) -> None:
+        self._reception.note_conflict(hello.node_id, "two running nodes share this node's key")
+        current = self._roster.get(hello.node_id)
+        if current is not None:
+            current.notice(NoticeCode.CLONED, "another running node has this node's key")
+        raise Refused(
+            GoawayCode.CLONED, "another running node has the same key: copy no data folders"
+        )
+
+    def _judge(self, hello: Hello, dialler: NodeId, number: int, began: float) -> Verdict:
+        current = self._roster.get(hello.node_id)
+        if current is None:
+            return Verdict.FIRST
+        # Only a link that the peer knew before this handshake can be one that it has lost since.
+        known = current.confirmed_at is not None and current.confirmed_at < began
+        facts = LinkFacts(dialler, number, hello.boot_counter, hello.boot_id)
+        return arbitrate(current.facts, facts, peer_has_none=known and not hello.linked)
+
+    def _establish(
+        self, greeted: Greeted, address: str | None, number: int, began: float
+    ) -> MeshLink:
+        hello = greeted.hello
+        dialler = hello.node_id if address is None else self._reception.key.node_id
+        verdict = self._judge(hello, dialler, number, began)
+        link = self._make_link(
+            greeted, address, LinkFacts(dialler, number, hello.boot_counter, hello.boot_id)
+        )
+        if verdict is Verdict.RESTARTED and (old := self._roster.get(link.peer)) is not None:
+            old.close(GoawayCode.RESTARTED, "a newer boot of the same node came", "crash")
+        self._metrics.links_opened += 1
+        if verdict is Verdict.YIELD:
+            self._roster.retire(link, GoawayCode.SUPERSEDED, "an older link stays in use")
+        else:
+            self._roster.add(link)
+        link.start(greeted.frames)
+        self._tell_rejected_grants(link)
+        return link
+
+    def _make_link(self, greeted: Greeted, address: str | None, facts: LinkFacts) -> MeshLink:
+        standing = weigh(
+            greeted.hello,
+            mesh_id=self._reception.mesh_id,
+            now_wall=self._clock.wall(),
+            revoked=self._reception.revoked,
+        )
+        return MeshLink(
+            greeted,
+            facts=facts,
+            standing=standing,
+            owner=self._owner,
+            clock=self._clock,
+            metrics=self._metrics,
+            dialled_address=address,
+        )
+
+    def _tell_rejected_grants(self, link: MeshLink) -> None:
+        for reason in link.standing.rejected:
+            log.info("grant rejected node=%s cause=%s", link.peer, reason)
+            link.notice(NoticeCode.GRANT_REJECTED, reason)
+
+    def _note_failure(self, error: HandshakeError, remote: str) -> None:
+        self._metrics.handshakes_failed[type(error).__name__] += 1
+        log.debug("handshake failed remote=%s cause=%s", remote, error)
+        if isinstance(error, TurnedAway) and error.code == GoawayCode.CLONED:
+            self._reception.note_conflict(self._reception.key.node_id, str(error))

@@ -1,0 +1,38 @@
+"""How many strangers may be in the middle of a handshake."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+MAX_PENDING = 256
+"""Handshakes at once; one costs about 1.2 ms of CPU and 60 KiB."""
+MAX_PENDING_SOURCE = 64
+"""Of these from one host. Hosts behind one address share it."""
+
+
+class HandshakeGate:
+    """Counts pending handshakes, in all and per source host."""
+
+    def __init__(self, most: int = MAX_PENDING, most_per_source: int = MAX_PENDING_SOURCE) -> None:
+        self._most = most
+        self._most_per_source = most_per_source
+        self._pending: Counter[str] = Counter()
+        self._total = 0
+
+    def enter(self, source: str) -> bool:
+        """True when another handshake from that host may begin; then call `leave` once."""
+        if self._total >= self._most or self._pending[source] >= self._most_per_source:
+            return False
+        self._pending[source] += 1
+        self._total += 1
+        return True
+
+    def leave(self, source: str) -> None:
+        """A handshake from that host is over."""
+        self._total -= 1
+        self._pending[source] -= 1
+        if self._pending[source] <= 0:
+            del self._pending[source]
+
+    def __len__(self) -> int:
+        return self._total

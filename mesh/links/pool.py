@@ -1,0 +1,288 @@
+"""All links of a node: accepts, dials, keeps exactly one per peer, watches over them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+from aiohttp import ClientSession, web
+
+from mesh.clock import Clock, SystemClock
+from mesh.errors import ConfigError, DialError, LinkError
+from mesh.identity.boot import Boot
+from mesh.identity.keys import NodeKey
+from mesh.ids import MeshId, NodeId
+from mesh.lifecycle import Tasks
+from mesh.links.addresses import listening_urls
+from mesh.links.dialling import Dialler
+from mesh.links.entrance import Entrance
+from mesh.links.greeting import HANDSHAKE_TIMEOUT
+from mesh.links.link import LinkOwner, MeshLink
+from mesh.links.metrics import LinkMetrics
+from mesh.links.pipe import Address, Pipe
+from mesh.links.reception import Conflict, Introduction, Reception
+from mesh.links.roster import Roster
+from mesh.links.stream import LinkStream
+from mesh.links.tcp import dial_tcp, listen_tcp
+from mesh.links.trimming import MAX_IDLE, surplus
+from mesh.links.vigil import TICK
+from mesh.links.websocket import accept_websocket, client_session, dial_websocket
+from mesh.ports import LinkWatcher, StreamHandler, StreamKind
+from mesh.wire.frames import DRAINING, GoawayCode, NoticeCode, ResetCode
+
+log = logging.getLogger(__name__)
+
+MAX_LINKS = 4096
+"""Links at once; one costs a file descriptor and about 25 KiB."""
+TRIM_EVERY = 5
+"""Ticks between two looks for idle links to let go."""
+GOODBYE_PATIENCE = 0.5
+"""Seconds for the last bytes to leave when the pool closes."""
+
+
+class LinkPool:
+    """Implements `mesh.ports.Links` over TCP and WebSocket pipes."""
+
+    def __init__(
+        self,
+        *,
+        key: NodeKey,
+        mesh_id: MeshId,
+        boot: Boot,
+        introduce: Callable[[], Introduction] = Introduction,
+        listen: tuple[str, int] | None = None,
+        clock: Clock | None = None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        max_idle: int = MAX_IDLE,
+        max_links: int = MAX_LINKS,
+    ) -> None:
+        """`listen` None: only dial (and accept what `accept_websocket` brings)."""
+        self._clock = clock or SystemClock()
+        self._listen = listen
+        self._max_idle = max_idle
+        self._tasks = Tasks("links")
+        self._roster = Roster()
+        self._pinned: set[NodeId] = set()
+        self._handlers: dict[int, StreamHandler] = {}
+        self._held: set[MeshLink] = set()
+        """Links whose pipe is not gone yet."""
+        self._all_released = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._session: ClientSession | None = None
+        self._port = 0
+        self.metrics = LinkMetrics()
+        self._reception = Reception(
+            key=key, mesh_id=mesh_id, boot=boot, introduce=introduce, clock=self._clock
+        )
+        self._entrance = Entrance(
+            reception=self._reception,
+            roster=self._roster,
+            owner=self._owner(),
+            clock=self._clock,
+            metrics=self.metrics,
+            handshake_timeout=handshake_timeout,
+            max_links=max_links,
+        )
+        self._dialler = Dialler(
+            tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.dial
+        )
+        self._roster.watch(self._link_changed)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Bind and begin to watch. Raises ConfigError when the address cannot be used."""
+        if self._listen is not None:
+            self._server = await self._bind(*self._listen)
+            self._port = self._server.sockets[0].getsockname()[1]
+        self._tasks.supervise(self._watch_over, "watch")
+
+    async def close(self) -> None:
+        """Say goodbye to every peer and release everything. Safe to call twice."""
+        if self._server is not None:
+            self._server.close()
+        self._entrance.close()
+        for link in self._roster:
+            link.close(GoawayCode.CLOSING, "the node stops")
+        await self._wait_for_pipes()
+        await self._tasks.close()
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def port(self) -> int:
+        """The bound mesh port; 0 when the pool does not listen."""
+        return self._port
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """URLs of the listening socket."""
+        if self._listen is None or not self._port:
+            return ()
+        return listening_urls(self._listen[0], self._port)
+
+    @property
+    def node_id(self) -> NodeId:
+        return self._reception.key.node_id
+
+    @property
+    def conflicts(self) -> Sequence[Conflict]:
+        """Nodes that seem to run twice under one key, this one included; the latest last."""
+        return list(self._reception.conflicts)
+
+    def revoke(self, serials: Collection[str]) -> None:
+        """Believe these grants no more, in links made from now on."""
+        self._reception.revoked = frozenset(serials)
+
+    # ── mesh.ports.Links ────────────────────────────────────────────────────────────────────────
+
+    def get(self, node: NodeId) -> MeshLink | None:
+        return self._roster.get(node)
+
+    def all(self) -> Sequence[MeshLink]:
+        return self._roster.current()
+
+    def serve(self, kind: StreamKind, handler: StreamHandler) -> None:
+        self._handlers[kind] = handler
+
+    def watch(self, watcher: LinkWatcher) -> None:
+        self._roster.watch(watcher)
+
+    def pin(self, node: NodeId, pinned: bool = True) -> None:
+        (self._pinned.add if pinned else self._pinned.discard)(node)
+
+    async def connect(
+        self, node: NodeId | None, addresses: Sequence[str], *, timeout: float = 5.0
+    ) -> MeshLink:
+        """The live link to the node, or a new one. Raises DialError."""
+        if node == self.node_id:
+            raise DialError("that is this node itself")
+        link = self._known(node, addresses)
+        if link is None:
+            link = await self._dialler.connect(node, addresses, timeout=timeout)
+        return link
+
+    async def accept_websocket(self, request: web.Request) -> web.StreamResponse:
+        """Serve `GET /mesh` of an HTTP server; returns when the link has ended."""
+        if self._tasks.closing:
+            raise web.HTTPServiceUnavailable(text="the node is stopping")
+        return await accept_websocket(request, self._tasks, self._entrance.accept)
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _owner(self) -> LinkOwner:
+        return LinkOwner(
+            opened=self._held.add,
+            stream_opened=self._stream_opened,
+            gone_away=self._gone_away,
+            noticed=self._noticed,
+            closed=self._link_closed,
+            released=self._released,
+        )
+
+    async def _bind(self, host: str, port: int) -> asyncio.Server:
+        try:
+            return await listen_tcp(host, port, self._entrance.accept)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(
+                "mesh", f"{host}:{port}", f"{reason}; give a free port of this machine"
+            ) from None
+
+    async def _open_pipe(self, address: Address) -> Pipe:
+        if address.scheme == "tcp":
+            return await dial_tcp(address)
+        if self._session is None:
+            self._session = client_session()
+        return await dial_websocket(address, self._session, self._tasks)
+
+    def _known(self, node: NodeId | None, addresses: Sequence[str]) -> MeshLink | None:
+        if node is not None:
+            return self._roster.get(node)
+        for link in self._roster.current():
+            if link.dialled_address is not None and link.dialled_address in addresses:
+                return link
+        return None
+
+    def _link_changed(self, link: MeshLink, up: bool) -> None:
+        if up:
+            self._dialler.arrived(link)
+
+    def _link_closed(self, link: MeshLink) -> None:
+        if link.ended is not None:
+            self.metrics.links_closed[link.ended.cause] += 1
+            log.debug("link ended node=%s cause=%s", link.peer, link.ended.text)
+        self._roster.remove(link)
+
+    def _released(self, link: MeshLink) -> None:
+        self._held.discard(link)
+        if not self._held:
+            self._all_released.set()
+
+    def _gone_away(self, link: MeshLink, code: int, reason: str) -> None:
+        if code in DRAINING:
+            self._roster.retire(link, GoawayCode(code), "agreed")
+        elif code in (GoawayCode.CLONED, GoawayCode.RESTARTED):
+            text = "a peer says that a newer boot of this node has taken over"
+            self._reception.note_conflict(self.node_id, text, link.peer)
+
+    def _noticed(self, link: MeshLink, code: int, text: str) -> None:
+        if code == NoticeCode.CLONED:
+            text = "a peer says that another running node has this node's key"
+            self._reception.note_conflict(self.node_id, text, link.peer)
+        log.warning("notice node=%s code=%d text=%r", link.peer, code, text)
+
+    def _stream_opened(self, link: MeshLink, stream: LinkStream) -> None:
+        handler = self._handlers.get(stream.state.kind)
+        if handler is None or self._tasks.closing:
+            stream.reset(ResetCode.REFUSED, f"streams of kind {stream.state.kind} are not served")
+            return
+        self._tasks.spawn(_serve(handler, link, stream), "stream")
+
+    async def _watch_over(self) -> None:
+        last, ticks = self._clock.now(), 0
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._clock.now()
+            self._check_silence(now - last)
+            last, ticks = now, ticks + 1
+            if ticks % TRIM_EVERY == 0:
+                self._trim(now)
+
+    def _check_silence(self, elapsed: float) -> None:
+        for link in self._roster:
+            verdict = link.vigil.tick(elapsed)
+            if verdict == "ping":
+                link.ping()
+            elif verdict == "dead":
+                link.give_up()
+
+    def _trim(self, now: float) -> None:
+        for link in surplus(self._roster.current(), self._pinned, now, most=self._max_idle):
+            self._roster.retire(link, GoawayCode.IDLE, "it was not used")
+
+    async def _wait_for_pipes(self) -> None:
+        if not self._held:
+            return
+        self._all_released.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_PATIENCE):
+                await self._all_released.wait()
+
+
+async def _serve(handler: StreamHandler, link: MeshLink, stream: LinkStream) -> None:
+    try:
+        await handler(link, stream)
+    except LinkError as error:
+        log.debug("stream ended node=%s cause=%s", link.peer, error)
+        stream.reset()
+    except asyncio.CancelledError:
+        stream.reset(ResetCode.REFUSED, "the node stops")
+        raise
+    except Exception:  # a handler's bug must end its stream, not the link
+        log.exception("stream handler failed node=%s", link.peer)
+        stream.reset(ResetCode.FAILED, "the handler failed")
+    else:
+        stream.abandon()

@@ -1,0 +1,163 @@
+"""Pipes over WebSocket (RFC 6455): through HTTP proxies, and on a node's HTTP port at /mesh.
+
+The mesh's own TLS runs inside, so an outer wss:// is only a way through; who ends it is not
+trusted and its certificate is not checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    WSMsgType,
+    web,
+)
+
+from mesh.errors import DialError
+from mesh.lifecycle import Tasks
+from mesh.links.pipe import PIPE_HIGH_WATER, PIPE_LOW_WATER, Address, Pipe, PipeReceiver
+
+MAX_WS_MESSAGE = 256 * 1024
+"""Bytes of one WebSocket message; a link writes at most about 80 KiB at once."""
+CLOSE_PATIENCE = 1.0
+"""Seconds for the WebSocket's own closing handshake."""
+
+_Socket = ClientWebSocketResponse | web.WebSocketResponse
+
+
+class WebSocketPipe:
+    """Implements `mesh.links.pipe.Pipe` over either end of a WebSocket."""
+
+    def __init__(self, socket: _Socket, remote: Address, tasks: Tasks) -> None:
+        self._socket = socket
+        self._remote = remote
+        self._receiver: PipeReceiver | None = None
+        self._outgoing: deque[bytes] = deque()
+        self._outgoing_size = 0
+        self._wake = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._readable.set()
+        self._closing = False
+        self._paused = False
+        self._writer = tasks.spawn(self._write_all(), "websocket writer")
+
+    @property
+    def remote(self) -> str:
+        return str(self._remote)
+
+    @property
+    def source(self) -> str:
+        return self._remote.host
+
+    def attach(self, receiver: PipeReceiver) -> None:
+        self._receiver = receiver
+
+    def write(self, data: bytes) -> None:
+        if not data or self._closing:
+            return
+        self._outgoing.append(data)
+        self._outgoing_size += len(data)
+        self._wake.set()
+        if self._outgoing_size > PIPE_HIGH_WATER and not self._paused and self._receiver:
+            self._paused = True
+            self._receiver.pause_writing()
+
+    def pause_reading(self) -> None:
+        self._readable.clear()
+
+    def resume_reading(self) -> None:
+        self._readable.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._outgoing.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver what comes until the WebSocket ends."""
+        reason = "the WebSocket ended"
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message.type is not WSMsgType.BINARY:
+                    break
+                await self._readable.wait()
+                if self._receiver is not None:
+                    self._receiver.data_received(message.data)
+        except (ClientError, OSError) as error:
+            reason = str(error) or reason
+        finally:
+            self._closing = True
+            self._wake.set()
+            self._writer.cancel()
+            if self._receiver is not None:
+                self._receiver.pipe_lost(reason)
+
+    async def _write_all(self) -> None:
+        try:
+            while True:
+                while self._outgoing:
+                    await self._write_one()
+                if self._closing:
+                    break
+                self._wake.clear()
+                await self._wake.wait()
+        except (ClientError, OSError):
+            pass  # the reader sees the end and reports it
+        await self._socket.close()
+
+    async def _write_one(self) -> None:
+        data = self._outgoing.popleft()
+        await self._socket.send_bytes(data)
+        self._outgoing_size -= len(data)
+        if self._paused and self._outgoing_size < PIPE_LOW_WATER and self._receiver:
+            self._paused = False
+            self._receiver.resume_writing()
+
+
+async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks) -> Pipe:
+    """Connect. Raises DialError."""
+    try:
+        socket = await session.ws_connect(
+            str(address), max_msg_size=MAX_WS_MESSAGE, compress=0, ssl=False
+        )
+    except (ClientError, OSError, ValueError) as error:
+        raise DialError(f"{address}: {error}") from None
+    pipe = WebSocketPipe(socket, address, tasks)
+    tasks.spawn(pipe.run(), "websocket reader")
+    return pipe
+
+
+async def accept_websocket(
+    request: web.Request, tasks: Tasks, accepted: Callable[[Pipe], None]
+) -> web.WebSocketResponse:
+    """Serve one `GET /mesh` until its link ends; `accepted` must attach a receiver at once."""
+    socket = web.WebSocketResponse(
+        max_msg_size=MAX_WS_MESSAGE, compress=False, timeout=CLOSE_PATIENCE
+    )
+    await socket.prepare(request)
+    host, port = _peer_of(request)
+    pipe = WebSocketPipe(socket, Address("ws", host, port), tasks)
+    accepted(pipe)
+    await pipe.run()
+    return socket
+
+
+def client_session() -> ClientSession:
+    """One per pool. HTTP(S)_PROXY of the environment are honoured."""
+    return ClientSession(timeout=ClientTimeout(total=None), trust_env=True)
+
+
+def _peer_of(request: web.Request) -> tuple[str, int]:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("unknown", 0)
