@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean setup
+.PHONY: demo test slow lint check fuzz bench docs format clean setup
 
 setup: $(STAMP)
 
@@ -15,24 +15,36 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
-demo: setup  ## start a small mesh of real daemons and send one generation through it
+demo: setup  ## start a small mesh of real daemons and send generations through it
 	$(BIN)/electrons demo
 
 test: setup  ## the whole default test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m 'not slow'
 
-check: setup  ## format, lint, types, layers, tests
+slow: setup  ## the tests that need minutes, or engines from the extras
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check:  ## what a change must pass
+	$(MAKE) lint
 	$(MAKE) test
+
+fuzz: setup  ## a minute of hostile bytes
+	$(BIN)/python -m tests.fuzz --seconds 60
+
+bench: setup  ## writes the README's table of figures
+	$(BIN)/python -m benchmarks
+
+docs: setup  ## writes the reference of all settings
+	$(BIN)/python -m node.config_reference > docs/configuration.md
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-bench: setup  ## writes the README's table of figures
-	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build *.egg-info .demo
