@@ -55,6 +55,10 @@ class Stream(Protocol):
         """End both sides now. Harmless on a stream that is over."""
         ...
 
+    def on_failure(self, callback: Callable[[], object]) -> None:
+        """Be told once when the peer resets the stream or the link ends."""
+        ...
+
 
 class Link(Protocol):
     """A mutually authenticated, multiplexed way to one peer."""

@@ -151,18 +151,15 @@ class Host:
             offer = decode_offer(data)
         except WireError as error:
             await stream.send(encode(Refuse("invalid_request", str(error))))
-            stream.finish()
             return
 
         async def send(message: WorkerMessage) -> None:
             await stream.send(encode(message))
 
-        try:
-            await self.execute(offer, send, lambda: _receive_body(stream, offer.body_size))
-        except LinkError:
-            log.debug("gateway %s went away from job %s", link.peer, offer.job_id)
-            return
-        stream.finish()
+        job = asyncio.current_task()
+        assert job is not None
+        stream.on_failure(job.cancel)  # the client left, or its gateway did: stop the engine
+        await self.execute(offer, send, lambda: _receive_body(stream, offer.body_size))
 
     async def execute(self, offer: Offer, send: Send, read_body: ReadBody | None = None) -> None:
         """Run one offer to its end; every outcome is sent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh.errors import StreamReset, WireError
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 class LinkStream:
     """Implements `mesh.ports.Stream`. One reader and any number of senders at a time."""
 
-    __slots__ = ("_link", "_reading", "_sending", "abandoned", "state")
+    __slots__ = ("_link", "_on_failure", "_reading", "_sending", "abandoned", "state")
 
     def __init__(self, link: MeshLink, state: StreamState) -> None:
         self._link = link
         self.state = state
         self._reading: asyncio.Future[None] | None = None
         self._sending: list[asyncio.Future[None]] = []
+        self._on_failure: Callable[[], object] | None = None
         self.abandoned = False
         """Nobody will read it any more: what comes is dropped."""
 
@@ -74,6 +76,20 @@ class LinkStream:
         """End both sides now."""
         if not self.state.over:
             self._link.reset_stream(self, code, reason)
+
+    def on_failure(self, callback: Callable[[], object]) -> None:
+        """Be told when the peer resets the stream or the link ends; at once if that was before."""
+        if self.state.failure is not None or self._link.ended is not None:
+            callback()
+        else:
+            self._on_failure = callback
+
+    def fail(self) -> None:
+        """The peer has reset the stream, or the link has ended."""
+        self.wake()
+        callback, self._on_failure = self._on_failure, None
+        if callback is not None:
+            callback()
 
     def wake_reader(self) -> None:
         """Something can be read, or never will."""

@@ -58,6 +58,7 @@ class RemoteAttempt:
         try:
             for part in split_body(body):
                 await self._stream.send(part)
+            self._stream.finish()
         except LinkError:
             log.debug("the upload of a job's body ended early")  # `receive` reports the loss
 

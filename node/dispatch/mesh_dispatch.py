@@ -146,6 +146,8 @@ class MeshDispatch:
             )
         stream = link.open(StreamKind.JOB)
         await stream.send(data)
+        if not body:
+            stream.finish()
         self.counters.remote += 1
         return RemoteAttempt(stream, body, self._tasks)
 
