@@ -205,6 +205,7 @@ class Entrance:
         )
         return MeshLink(
             greeted,
+            peer=greeted.hello.node_id,
             facts=facts,
             standing=standing,
             owner=self._owner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mesh.errors import HandshakeError, WireError
 from mesh.links.handshake import DiallerHandshake, Handshake, Refused
@@ -19,11 +19,24 @@ MAX_HANDSHAKE_BYTES = 64 * 1024
 """Bytes the other end may send before it has proved who it is."""
 
 
+class Channel(Protocol):
+    """What a link needs of encryption once it stands; `mesh.links.tls.TlsChannel` and a twin."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def receive(self, ciphertext: bytes) -> bytes: ...
+
+    def write(self, plaintext: bytes) -> bytes: ...
+
+    def goodbye(self) -> bytes: ...
+
+
 class Greeted(NamedTuple):
     """A pipe whose two ends know each other."""
 
     pipe: Pipe
-    tls: TlsChannel
+    tls: Channel
     hello: Hello
     """The peer's."""
     own: Hello

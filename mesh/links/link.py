@@ -67,6 +67,7 @@ class MeshLink:
         self,
         greeted: Greeted,
         *,
+        peer: NodeId,
         facts: LinkFacts,
         standing: Standing,
         owner: LinkOwner,
@@ -87,7 +88,7 @@ class MeshLink:
         self.last_used = clock.now()
         self.confirmed_at = self.last_used if dialled_address is not None else None
         """When this side knew that the peer, too, has the link."""
-        self._peer = greeted.hello.node_id
+        self._peer = peer
         self._pipe = greeted.pipe
         self._tls = greeted.tls
         self._owner = owner
@@ -277,9 +278,10 @@ class MeshLink:
         self._owner.stream_opened(self, stream)
 
     def _moved(self, stream: LinkStream, state: StreamState) -> None:
-        stream.wake_reader()
         if state.failure is not None:
-            stream.wake_senders()
+            stream.fail()
+        else:
+            stream.wake_reader()
         if state.over:
             self._stream_over(state)
 
@@ -290,15 +292,17 @@ class MeshLink:
     def _gone_away(self, code: int, reason: str) -> None:
         self._owner.gone_away(self, code, reason)
         if code not in DRAINING:
-            self._pipe.write(self._tls.goodbye())
-            self._pipe.close()
-            self._end("clean", f"{self._peer[:8]} ended the link: {reason}")
+            self._part(f"{self._peer[:8]} ended the link: {reason}")
+
+    def _part(self, text: str) -> None:
+        """Answer the peer's goodbye."""
+        self._pipe.write(self._tls.goodbye())
+        self._pipe.close()
+        self._end("clean", text)
 
     def _after_receiving(self) -> None:
         if self._tls.ended and self.ended is None:
-            self._pipe.write(self._tls.goodbye())
-            self._pipe.close()
-            self._end("clean", f"{self._peer[:8]} closed the link")
+            self._part(f"{self._peer[:8]} closed the link")
         elif self.multiplexer.has_data or self.multiplexer.drained:
             self.schedule_flush()
 
@@ -330,5 +334,5 @@ class MeshLink:
         self.ended = End(cause, text)
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.wake()
+            stream.fail()
         self._owner.closed(self)

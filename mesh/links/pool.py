@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from aiohttp import ClientSession, web
 
 from mesh.clock import Clock, SystemClock
-from mesh.errors import ConfigError, DialError, LinkError
+from mesh.errors import ConfigError, DialError
 from mesh.identity.boot import Boot
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
@@ -24,13 +24,13 @@ from mesh.links.metrics import LinkMetrics
 from mesh.links.pipe import Address, Pipe
 from mesh.links.reception import Conflict, Introduction, Reception
 from mesh.links.roster import Roster
-from mesh.links.stream import LinkStream
+from mesh.links.serving import Serving
 from mesh.links.tcp import dial_tcp, listen_tcp
 from mesh.links.trimming import MAX_IDLE, surplus
 from mesh.links.vigil import TICK
 from mesh.links.websocket import accept_websocket, client_session, dial_websocket
 from mesh.ports import LinkWatcher, StreamHandler, StreamKind
-from mesh.wire.frames import DRAINING, GoawayCode, NoticeCode, ResetCode
+from mesh.wire.frames import DRAINING, GoawayCode, NoticeCode
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class LinkPool:
         self._tasks = Tasks("links")
         self._roster = Roster()
         self._pinned: set[NodeId] = set()
-        self._handlers: dict[int, StreamHandler] = {}
+        self._serving = Serving(self._tasks)
         self._held: set[MeshLink] = set()
         """Links whose pipe is not gone yet."""
         self._all_released = asyncio.Event()
@@ -145,7 +145,7 @@ class LinkPool:
         return self._roster.current()
 
     def serve(self, kind: StreamKind, handler: StreamHandler) -> None:
-        self._handlers[kind] = handler
+        self._serving.serve(kind, handler)
 
     def watch(self, watcher: LinkWatcher) -> None:
         self._roster.watch(watcher)
@@ -175,7 +175,7 @@ class LinkPool:
     def _owner(self) -> LinkOwner:
         return LinkOwner(
             opened=self._held.add,
-            stream_opened=self._stream_opened,
+            stream_opened=self._serving.stream_opened,
             gone_away=self._gone_away,
             noticed=self._noticed,
             closed=self._link_closed,
@@ -234,13 +234,6 @@ class LinkPool:
             self._reception.note_conflict(self.node_id, text, link.peer)
         log.warning("notice node=%s code=%d text=%r", link.peer, code, text)
 
-    def _stream_opened(self, link: MeshLink, stream: LinkStream) -> None:
-        handler = self._handlers.get(stream.state.kind)
-        if handler is None or self._tasks.closing:
-            stream.reset(ResetCode.REFUSED, f"streams of kind {stream.state.kind} are not served")
-            return
-        self._tasks.spawn(_serve(handler, link, stream), "stream")
-
     async def _watch_over(self) -> None:
         last, ticks = self._clock.now(), 0
         while True:
@@ -270,19 +263,3 @@ class LinkPool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_PATIENCE):
                 await self._all_released.wait()
-
-
-async def _serve(handler: StreamHandler, link: MeshLink, stream: LinkStream) -> None:
-    try:
-        await handler(link, stream)
-    except LinkError as error:
-        log.debug("stream ended node=%s cause=%s", link.peer, error)
-        stream.reset()
-    except asyncio.CancelledError:
-        stream.reset(ResetCode.REFUSED, "the node stops")
-        raise
-    except Exception:  # a handler's bug must end its stream, not the link
-        log.exception("stream handler failed node=%s", link.peer)
-        stream.reset(ResetCode.FAILED, "the handler failed")
-    else:
-        stream.abandon()

@@ -1,0 +1,51 @@
+"""Runs the handlers of streams that peers open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mesh.errors import LinkError
+from mesh.lifecycle import Tasks
+from mesh.links.link import MeshLink
+from mesh.links.stream import LinkStream
+from mesh.ports import StreamHandler, StreamKind
+from mesh.wire.frames import ResetCode
+
+log = logging.getLogger(__name__)
+
+
+class Serving:
+    """One handler per kind of stream; each stream runs as a task. MAX_STREAMS a link bound them."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._handlers: dict[int, StreamHandler] = {}
+
+    def serve(self, kind: StreamKind, handler: StreamHandler) -> None:
+        """Register who serves streams of a kind."""
+        self._handlers[kind] = handler
+
+    def stream_opened(self, link: MeshLink, stream: LinkStream) -> None:
+        """A peer has opened a stream."""
+        handler = self._handlers.get(stream.state.kind)
+        if handler is None or self._tasks.closing:
+            stream.reset(ResetCode.REFUSED, f"streams of kind {stream.state.kind} are not served")
+            return
+        self._tasks.spawn(_run(handler, link, stream), "stream")
+
+
+async def _run(handler: StreamHandler, link: MeshLink, stream: LinkStream) -> None:
+    try:
+        await handler(link, stream)
+    except LinkError as error:
+        log.debug("stream ended node=%s cause=%s", link.peer, error)
+        stream.reset()
+    except asyncio.CancelledError:
+        stream.reset(ResetCode.REFUSED, "the node stops")
+        raise
+    except Exception:  # a handler's bug must end its stream, not the link
+        log.exception("stream handler failed node=%s", link.peer)
+        stream.reset(ResetCode.FAILED, "the handler failed")
+    else:
+        stream.abandon()
