@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
+from dht.join_address import JoinAddress
 from mesh.capability import Role
 from mesh.errors import ConfigError
 from node.config_addresses import (
     Address,
-    Seed,
     parse_address,
     parse_engine,
     parse_origin,
-    parse_seed,
+    parse_join,
     parse_url,
 )
 from node.config_sources import (
@@ -92,7 +92,7 @@ class Config(BaseModel):
         cost="On 0.0.0.0 every network of this machine can reach the port; who is not a node of "
         "the same mesh is turned away in the handshake.",
     )
-    join: Annotated[tuple[Seed, ...], PlainValidator(parse_list(parse_seed))] = setting(
+    join: Annotated[tuple[JoinAddress, ...], PlainValidator(parse_list(parse_join))] = setting(
         (),
         "Nodes to join through. With ID@ the answering node must prove that id.",
         flag="--join",

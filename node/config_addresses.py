@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mesh.ids import NodeId, parse_node_id
+from dht.join_address import JoinAddress, parse_join_address
+from mesh.errors import ConfigError
 from node.config_values import SECRET, BadValue
 
 ENGINE_WORDS = ("demo", "none", "auto", "llama")
@@ -36,15 +37,6 @@ class Address:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """A node to join: its address as a URL, and its id where the user gave one."""
-
-    node_id: NodeId | None
-    address: str
-    """tcp://host:port, ws://host:port/path or wss://host:port/path."""
-
-
 def parse_address(raw: object) -> Address:
     """HOST:PORT; IPv6 in brackets. Port 0 is allowed."""
     allowed = "give HOST:PORT, such as 127.0.0.1:7717, [::1]:7717 or 127.0.0.1:0 for any free port"
@@ -58,27 +50,14 @@ def parse_address(raw: object) -> Address:
     return Address(_parse_host(host, raw, allowed), int(port))
 
 
-def parse_seed(raw: object) -> Seed:
+def parse_join(raw: object) -> JoinAddress:
     """[ID@]HOST:PORT, or a tcp, ws or wss URL in place of HOST:PORT."""
-    allowed = "give [ID@]HOST:PORT, such as 192.168.1.20:7718; ID is a node id of 40 hex digits"
-    if isinstance(raw, Seed):
+    if isinstance(raw, JoinAddress):
         return raw
-    if not isinstance(raw, str):
-        raise BadValue(raw, allowed)
-    before, at, where = raw.strip().rpartition("@")
     try:
-        node_id = parse_node_id(before.lower()) if at else None
-    except ValueError:
-        raise BadValue(raw, allowed) from None
-    if "://" in where:
-        return Seed(node_id, parse_url(where, ("tcp", "ws", "wss")))
-    try:
-        address = parse_address(where)
-    except BadValue:
-        raise BadValue(raw, allowed) from None
-    if address.port == 0:
-        raise BadValue(raw, f"port 0 cannot be dialled; {allowed}")
-    return Seed(node_id, f"tcp://{address}")
+        return parse_join_address(str(raw))
+    except ConfigError as error:
+        raise BadValue(raw, error.allowed) from None
 
 
 def parse_url(raw: object, schemes: tuple[str, ...] = ("http", "https")) -> str:
