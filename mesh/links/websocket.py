@@ -15,6 +15,7 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
+    ClientWSTimeout,
     WSMsgType,
     web,
 )
@@ -45,7 +46,7 @@ class WebSocketPipe:
         self._readable.set()
         self._closing = False
         self._paused = False
-        self._writer = tasks.spawn(self._write_all(), "websocket writer")
+        tasks.spawn(self._write_all(), "websocket writer")
 
     @property
     def remote(self) -> str:
@@ -97,24 +98,22 @@ class WebSocketPipe:
         except (ClientError, OSError) as error:
             reason = str(error) or reason
         finally:
-            self._closing = True
-            self._wake.set()
-            self._writer.cancel()
+            self.close()
             if self._receiver is not None:
                 self._receiver.pipe_lost(reason)
 
     async def _write_all(self) -> None:
         try:
-            while True:
-                while self._outgoing:
+            while self._outgoing or not self._closing:
+                if self._outgoing:
                     await self._write_one()
-                if self._closing:
-                    break
-                self._wake.clear()
-                await self._wake.wait()
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
         except (ClientError, OSError):
-            pass  # the reader sees the end and reports it
-        await self._socket.close()
+            self._closing = True  # the reader sees the end and reports it
+        finally:
+            await self._socket.close()
 
     async def _write_one(self) -> None:
         data = self._outgoing.popleft()
@@ -129,7 +128,11 @@ async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks)
     """Connect. Raises DialError."""
     try:
         socket = await session.ws_connect(
-            str(address), max_msg_size=MAX_WS_MESSAGE, compress=0, ssl=False
+            str(address),
+            max_msg_size=MAX_WS_MESSAGE,
+            compress=0,
+            ssl=False,
+            timeout=ClientWSTimeout(ws_close=CLOSE_PATIENCE),
         )
     except (ClientError, OSError, ValueError) as error:
         raise DialError(f"{address}: {error}") from None
