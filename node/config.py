@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
-from dht.join_address import JoinAddress
+from dht.join_address import JoinAddress, parse_join_address
 from mesh.capability import Role
 from mesh.errors import ConfigError
 from node.config_addresses import (
@@ -17,7 +17,6 @@ from node.config_addresses import (
     parse_address,
     parse_engine,
     parse_origin,
-    parse_join,
     parse_url,
 )
 from node.config_sources import (
@@ -64,6 +63,16 @@ def setting(
     if callable(default):
         return Field(default_factory=default, description=about, json_schema_extra=extra)
     return Field(default=default, description=about, json_schema_extra=extra)
+
+
+def parse_join(raw: object) -> JoinAddress:
+    """[ID@]HOST:PORT, or a tcp, ws or wss URL in place of HOST:PORT."""
+    if isinstance(raw, JoinAddress):
+        return raw
+    try:
+        return parse_join_address(str(raw))
+    except ConfigError as error:
+        raise BadValue(raw, error.allowed) from None
 
 
 class Config(BaseModel):

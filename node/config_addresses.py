@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from dht.join_address import JoinAddress, parse_join_address
-from mesh.errors import ConfigError
 from node.config_values import SECRET, BadValue
 
 ENGINE_WORDS = ("demo", "none", "auto", "llama")
@@ -48,16 +46,6 @@ def parse_address(raw: object) -> Address:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadValue(raw, allowed)
     return Address(_parse_host(host, raw, allowed), int(port))
-
-
-def parse_join(raw: object) -> JoinAddress:
-    """[ID@]HOST:PORT, or a tcp, ws or wss URL in place of HOST:PORT."""
-    if isinstance(raw, JoinAddress):
-        return raw
-    try:
-        return parse_join_address(str(raw))
-    except ConfigError as error:
-        raise BadValue(raw, error.allowed) from None
 
 
 def parse_url(raw: object, schemes: tuple[str, ...] = ("http", "https")) -> str:
