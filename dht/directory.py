@@ -39,8 +39,9 @@ COMPARE_EVERY = 30.0
 """Seconds between comparisons with a random linked peer."""
 TICK = 2.0
 """Seconds between looks at what expired and at round-trip times."""
+CHANGE_FANOUT = 16
 RENEWAL_FANOUT = 4
-"""Linked peers that are told a record which only renews."""
+"""Linked peers that are told a record which changed, and one which only renews."""
 DENY_EVERY = 1.0
 """Seconds between denials of being lost."""
 FAREWELL = 0.5
@@ -119,6 +120,11 @@ class Directory:
         return None if self._own is None else self._own.record
 
     @property
+    def own_signed(self) -> SignedNode | None:
+        """The same with its signature, for whoever must be shown it."""
+        return self._own
+
+    @property
     def refused(self) -> int:
         """Records from peers that were not believed."""
         return self._exchange.refused
@@ -183,7 +189,8 @@ class Directory:
             self._table.link(node, True)
             self._table.set_rtt(node, link.rtt)
         self._show(node)
-        self._pass_on(node, source, to_all=verdict != "refreshed")
+        fanout = RENEWAL_FANOUT if verdict == "refreshed" else CHANGE_FANOUT
+        self._pass_on(node, source, fanout=fanout)
 
     def reported_lost(self, node: NodeId, seq: int, source: NodeId) -> None:
         """A peer's link to a node broke."""
@@ -235,7 +242,9 @@ class Directory:
         self._tasks.spawn(self._pull(link), "pull")
 
     def _link_down(self, link: Link) -> None:
-        self._feeds.pop(link.peer, None)
+        feed = self._feeds.pop(link.peer, None)
+        if feed is not None:
+            feed.stop()
         entry = self._table.get(link.peer)
         self._table.link(link.peer, False)
         if entry is not None and _broke(link):
@@ -245,16 +254,16 @@ class Directory:
         self._show(link.peer)
 
     def _spread_loss(self, node: NodeId, seq: int, source: NodeId) -> None:
-        for peer, feed in self._feeds.items():
-            if peer != source:
-                feed.push_lost(node, seq)
+        for peer in self._some_peers(CHANGE_FANOUT, node, source):
+            self._feeds[peer].push_lost(node, seq)
 
-    def _pass_on(self, node: NodeId, source: NodeId, *, to_all: bool) -> None:
-        peers = [peer for peer in self._feeds if peer not in (source, node)]
-        if not to_all and len(peers) > RENEWAL_FANOUT:
-            peers = self._rng.sample(peers, RENEWAL_FANOUT)
-        for peer in peers:
+    def _pass_on(self, node: NodeId, source: NodeId, *, fanout: int) -> None:
+        for peer in self._some_peers(fanout, node, source):
             self._feeds[peer].push_record(node)
+
+    def _some_peers(self, most: int, *but: NodeId) -> list[NodeId]:
+        peers = [peer for peer in self._feeds if peer not in but]
+        return peers if len(peers) <= most else self._rng.sample(peers, most)
 
     async def _pull(self, link: Link) -> None:
         try:
@@ -273,7 +282,7 @@ class Directory:
             log.warning("%d models do not fit into the record; look-ups find them", left_out)
         self._table.set_own(self._own)
         own = self._key.node_id
-        self._pass_on(own, own, to_all=not renewal)
+        self._pass_on(own, own, fanout=RENEWAL_FANOUT if renewal else CHANGE_FANOUT)
         return self._own
 
     def _republish(self, *, renewal: bool = False) -> None:
@@ -336,7 +345,9 @@ class Directory:
 
 
 def _broke(link: Link) -> bool:
-    """Whether a closed link ended without a goodbye: opening a stream on it tells why it ended."""
+    """Whether a link ended without a goodbye; a dead link tells why when it is used."""
+    if not link.closed:
+        return False  # replaced or let go; it ends when its streams have
     try:
         link.open(StreamKind.STATUS)
     except LinkClosed as error:

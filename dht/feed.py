@@ -1,14 +1,19 @@
-"""What is pushed to one linked peer: records and losses at once, load a few times a second."""
+"""What is pushed to one linked peer: records and losses at once, load a few times a second.
+
+Each push is a stream of its own, ended by both sides, so that a link without news counts as idle
+and can be let go, and a peer that is slow to take one push is not sent the next.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from mesh.capability import Load
-from mesh.errors import LinkError
+from mesh.errors import LinkClosed, StreamReset
 from mesh.ids import NodeId
-from mesh.ports import Link, Priority, Stream, StreamKind
+from mesh.ports import Link, Priority, StreamKind
 from mesh.wire.discovery import (
     MAX_BATCH,
     DiscoveryMessage,
@@ -18,29 +23,33 @@ from mesh.wire.discovery import (
     pack_records,
 )
 
+log = logging.getLogger(__name__)
+
 LOAD_EVERY = 0.2
 """Seconds between two load reports on one link."""
+TAKING_TIMEOUT = 10.0
+"""Seconds a peer may take for one push; then it is sent the next one all the same."""
 
-Lookup = Callable[[NodeId], tuple[float, bytes] | None]
+Remaining = Callable[[NodeId], tuple[float, bytes] | None]
 
 
 class LinkFeed:
-    """Queues by node, so a slow peer gets the newest word once and the queue cannot outgrow the
-    directory."""
+    """Queues by node: a slow peer gets the newest word once; no queue outgrows the directory."""
 
-    def __init__(self, link: Link, remaining: Lookup, load: Load) -> None:
+    def __init__(self, link: Link, remaining: Remaining, load: Load) -> None:
         self.link = link
         self._remaining = remaining
         self._records: dict[NodeId, None] = {}
         self._lost: dict[NodeId, int] = {}
         self._load = load
-        self._sent_load = Load()
+        self._ended = False
         self._news = asyncio.Event()
         self._new_load = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
 
     def push_record(self, node: NodeId) -> None:
-        """Send the node's record as it is then."""
+        """Send the node's record as it is when its turn comes."""
         self._records[node] = None
         self._lost.pop(node, None)
         self._wake()
@@ -55,39 +64,53 @@ class LinkFeed:
         self._load = load
         self._new_load.set()
 
+    def stop(self) -> None:
+        """The link is down: let both loops end."""
+        self._ended = True
+        for event in (self._news, self._new_load, self._idle):
+            event.set()
+
     async def flushed(self) -> None:
-        """Return when everything pushed so far was handed to the link."""
+        """Return when the peer has taken everything pushed so far, or never will."""
         await self._idle.wait()
 
     async def run_news(self) -> None:
         """Push records and losses until the link ends."""
-        try:
-            stream = self.link.open(StreamKind.DIRECTORY, priority=Priority.CONTROL)
-            while True:
-                await self._news.wait()
-                self._news.clear()
-                for message in self._take():
-                    await stream.send(encode(message))
-                if not self._news.is_set():
-                    self._idle.set()
-        except LinkError:
-            self._idle.set()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            for message in self._take():
+                await self._push(StreamKind.DIRECTORY, message)
+            if self._ended:
+                return
+            if not self._news.is_set():
+                self._idle.set()
 
     async def run_load(self) -> None:
-        """Push load until the link ends; no stream is opened before there is load to tell."""
-        stream: Stream | None = None
-        try:
-            while True:
-                if self._load == self._sent_load:
-                    await self._new_load.wait()
-                self._new_load.clear()
-                if stream is None:
-                    stream = self.link.open(StreamKind.STATUS, priority=Priority.CONTROL)
-                self._sent_load = self._load
-                await stream.send(encode(LoadReport(self._sent_load)))
+        """Push load until the link ends. A peer that was told nothing takes a node for idle."""
+        told = Load()
+        while not self._ended:
+            if self._load == told:
+                await self._new_load.wait()
+            self._new_load.clear()
+            if self._load != told:
+                told = self._load
+                await self._push(StreamKind.STATUS, LoadReport(told))
                 await asyncio.sleep(LOAD_EVERY)
-        except LinkError:
+
+    async def _push(self, kind: StreamKind, message: DiscoveryMessage) -> None:
+        if self._ended:
             return
+        try:
+            async with asyncio.timeout(TAKING_TIMEOUT):
+                stream = self.link.open(kind, priority=Priority.CONTROL)
+                await stream.send(encode(message))
+                stream.finish()
+                await stream.receive()
+        except LinkClosed:
+            self.stop()
+        except (StreamReset, TimeoutError) as error:
+            log.debug("a push was not taken node=%s cause=%r", self.link.peer, error)
 
     def _wake(self) -> None:
         self._idle.clear()
