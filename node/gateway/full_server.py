@@ -23,6 +23,9 @@ MESH_PATH = "/mesh"
 MAX_LINE = 8190
 """Bytes of the request line, and of one header field."""
 LINGER_SECONDS = 2.0
+"""After a refusal the rest of a body is read and dropped for so long."""
+CLOSE_SECONDS = 0.05
+"""Patience with handlers when closing, after any drain; zero would mean for ever to aiohttp."""
 
 MeshWebSocket = Callable[[Any], Awaitable[web.StreamResponse]]
 """Serves GET /mesh with an aiohttp request: a WebSocket that carries a link.
@@ -82,7 +85,7 @@ class FullServer:
 
     async def close(self) -> None:
         """Cancel what is still being served and close every connection."""
-        await self._server.shutdown(0)
+        await self._server.shutdown(CLOSE_SECONDS)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = head_of(request)

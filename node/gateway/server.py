@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 
-from mesh.lifecycle import Tasks
+from mesh.lifecycle import CLOSE_PATIENCE, Tasks
 from node.gateway import faults
 from node.gateway.admission import is_loopback
 from node.gateway.application import Application
@@ -97,8 +97,7 @@ class Server:
         await self._tasks.close()
         for connection in list(self._connections):
             connection.cut()
-        # The transports report their end on the next turns of the loop.
-        await asyncio.sleep(0)
+        await self._application.wait_idle(CLOSE_PATIENCE)
 
     def _accept(self) -> asyncio.BaseProtocol:
         return _Fresh(self)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mesh.capability import Load, ModelRef, NodeRecord, Peer, ServedModel
-from mesh.errors import JobError
 from mesh.ids import NodeId
 from mesh.jobs import Chunk, Finish, JobSpec, Usage
 from mesh.ports import JobEvent, Progress, Provider, Request
@@ -17,10 +16,10 @@ NODE = NodeId("a" * 40)
 WORKER = NodeId("b" * 40)
 """The node that serves."""
 
-Step = JobEvent | JobError | Exception | Callable[[], Awaitable[None]]
-"""An event to yield, an error to raise, or something to wait for."""
+Script = Iterable[object]
+"""Events to yield, errors to raise, and functions whose result is waited for."""
 
-HELLO: tuple[Step, ...] = (
+HELLO: tuple[JobEvent, ...] = (
     Chunk("Hello"),
     Chunk(" there"),
     Finish(("stop",), Usage(prompt_tokens=3, completion_tokens=2)),
@@ -31,7 +30,7 @@ HELLO: tuple[Step, ...] = (
 class ScriptedRun:
     """Implements mesh.ports.Run by playing a script."""
 
-    script: Iterable[Step]
+    script: Script
     node: NodeId = WORKER
     routing_seconds: float = 0.002
     queue_seconds: float = 0.005
@@ -46,7 +45,7 @@ class ScriptedRun:
                 yield step
             elif isinstance(step, Exception):
                 raise step
-            else:
+            elif callable(step):
                 await step()
 
     async def close(self) -> None:
@@ -56,15 +55,15 @@ class ScriptedRun:
 class ScriptedDispatch:
     """Implements mesh.ports.Dispatch: one script per submission, the last one again and again."""
 
-    def __init__(self, *scripts: Iterable[Step]) -> None:
-        self._scripts = list(scripts) or [HELLO]
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts: list[Script] = list(scripts) or [HELLO]
         self.jobs: list[JobSpec] = []
         self.requests: list[Request] = []
         self.runs: list[ScriptedRun] = []
         self.refusal: Exception | None = None
         self.submitted = asyncio.Event()
 
-    def play(self, *scripts: Iterable[Step]) -> None:
+    def play(self, *scripts: Script) -> None:
         """Replace what the next submissions will answer."""
         self._scripts = list(scripts)
 
