@@ -13,7 +13,12 @@ from services.engines.demo.grammar.definitions import definition_exchange
 from services.engines.demo.grammar.poems import poem_exchange
 from services.engines.demo.grammar.stories import ask_for_story, story_exchange, tell_story
 from services.engines.demo.grammar.sums import count_exchange, sum_exchange
-from services.engines.demo.grammar.talk import self_exchange, talk_exchange, unknown_exchange
+from services.engines.demo.grammar.talk import (
+    repeat_exchange,
+    self_exchange,
+    talk_exchange,
+    unknown_exchange,
+)
 from services.engines.demo.grammar.words import article, choose_hero, join_letters
 
 Exchange = tuple[str, str]
@@ -30,14 +35,15 @@ class Document:
 
 
 _KINDS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
-    (story_exchange, 40),
-    (sum_exchange, 16),
-    (poem_exchange, 10),
-    (unknown_exchange, 14),
-    (talk_exchange, 9),
-    (definition_exchange, 6),
-    (self_exchange, 4),
-    (count_exchange, 1),
+    (story_exchange, 32),
+    (sum_exchange, 24),
+    (poem_exchange, 8),
+    (unknown_exchange, 12),
+    (repeat_exchange, 8),
+    (talk_exchange, 7),
+    (definition_exchange, 4),
+    (self_exchange, 3),
+    (count_exchange, 2),
 )
 _MAKERS = tuple(maker for maker, _ in _KINDS)
 _WEIGHTS = tuple(weight for _, weight in _KINDS)
@@ -54,6 +60,10 @@ _AGAIN = ("Another one, please.", "One more!", "Another one", "Again, please.", 
           "Tell me another one.", "another story")  # fmt: skip
 _SWITCH = ("Now about {a}.", "And now {a}.", "The same with {a}, please.", "Now one about {a}",
            "What about {a}?")  # fmt: skip
+_BEFORE = ("", "", "Hi! ", "Hello, ", "Please: ", "OK. ", "Question: ")
+_AFTER = ("", "", " Please.", " Thanks!", " Answer briefly.", " Be brief.", " Keep it short.",
+          " Answer with one number.", " Answer in one sentence.")  # fmt: skip
+"""What people say around a request without changing it."""
 
 MAX_TURNS = 7
 """Enough for conversations to fill the context, so that every position is trained."""
@@ -80,7 +90,11 @@ def make_document(rng: Random) -> Document:
 
 
 def _exchange(rng: Random) -> Exchange:
-    return rng.choices(_MAKERS, _WEIGHTS)[0](rng)
+    maker = rng.choices(_MAKERS, _WEIGHTS)[0]
+    asked, answer = maker(rng)
+    if maker is repeat_exchange or rng.random() > 0.12:
+        return asked, answer
+    return rng.choice(_BEFORE) + asked + rng.choice(_AFTER), answer
 
 
 def _story_series(rng: Random) -> list[Exchange]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from mesh.capability import ModelRef
 from mesh.errors import ConfigError
 from mesh.jobs import Chunk, JobSpec
+from services.engines.demo.facts import FOLDER, Facts, describe, read_facts
 from services.engines.demo.pace import Pace
 from services.engines.demo.process import IDLE_SECONDS, DemoProcess
 from services.engines.demo.request import Request, read_request
-from services.engines.demo.weights import FOLDER, Facts, describe, read_facts
 from services.engines.engine import EngineStatus, Event
 
 DEFAULT_SLOTS = 4

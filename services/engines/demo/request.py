@@ -147,7 +147,7 @@ def _read_bias(value: object) -> tuple[tuple[int, float], ...]:
         raise InvalidRequest("logit_bias maps token ids to numbers", param="logit_bias")
     try:
         pairs = tuple((int(token), float(bias)) for token, bias in value.items())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRequest("logit_bias maps token ids to numbers", param="logit_bias") from None
     if not all(math.isfinite(bias) and 0 <= token < LARGEST for token, bias in pairs):
         raise InvalidRequest("logit_bias holds a number out of range", param="logit_bias")

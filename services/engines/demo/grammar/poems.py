@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from services.engines.demo.grammar.words import choose_hero, invent_word
+
 _TOPICS = {
     "the moon": ("silver", "above the hill", "🌙"),
     "the sea": ("deep and blue", "beyond the sand", "🌊"),
@@ -26,6 +28,9 @@ _TOPICS = {
     "computers": ("patient", "upon the desk", "💻"),
     "the mesh": ("wide and strong", "from house to house", "🕸"),
 }
+
+_LOOKS = tuple(look for look, _, _ in _TOPICS.values())
+_PLACES = tuple(place for _, place, _ in _TOPICS.values())
 
 _COUPLETS = (
     ("I think of {topic} when the day is done,", "and shadows grow without the sun."),
@@ -53,7 +58,7 @@ _REQUESTS = (
 
 def write_poem(rng: Random, topic: str) -> str:
     """Four lines that name the topic; at times its picture character ends them."""
-    look, place, picture = _TOPICS[topic]
+    look, place, picture = _TOPICS.get(topic) or (rng.choice(_LOOKS), rng.choice(_PLACES), "✨")
     lines = rng.choice(_COUPLETS) + rng.choice(_CLOSINGS)
     text = "\n".join(lines).format(topic=topic, look=look, place=place, plain=look.split()[0])
     text = "\n".join(line[0].upper() + line[1:] for line in text.split("\n"))
@@ -63,4 +68,6 @@ def write_poem(rng: Random, topic: str) -> str:
 def poem_exchange(rng: Random) -> tuple[str, str]:
     """A request and its poem."""
     topic = rng.choice(tuple(_TOPICS))
+    if rng.random() < 0.4:
+        topic = rng.choice((f"the {choose_hero(rng)}", f"{choose_hero(rng)}s", invent_word(rng)))
     return rng.choice(_REQUESTS).format(topic=topic), write_poem(rng, topic)

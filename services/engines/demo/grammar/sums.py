@@ -33,7 +33,7 @@ def solve(a: int, sign: str, b: int) -> str:
 def sum_exchange(rng: Random) -> tuple[str, str]:
     """A sum of small numbers and its answer; single digits three times in four."""
     sign = rng.choices(("+", "-", "x"), (6, 3, 1))[0]
-    most = 9 if sign == "x" or rng.random() < 0.75 else 20
+    most = 9 if sign == "x" or rng.random() < 0.85 else 20
     a, b = rng.randint(0, most), rng.randint(0, most)
     if sign == "-" and b > a:
         a, b = b, a

@@ -68,6 +68,10 @@ _TALK = (
     (("Hello world", "Hello, world!", "hello world"), ("Hello, world! Shall I tell you a story?",)),
 )  # fmt: skip
 _NAME_ASK = ("My name is {name}.", "I am {name}.", "Hi, I am {name}.", "Hello, my name is {name}!")
+_REPEAT = (
+    "Say {words}", "Say: {words}", "say {words}", "Repeat after me: {words}", "Repeat: {words}",
+    "Repeat {words}", "Echo {words}", "Please say {words}", "Can you say {words}",
+)  # fmt: skip
 _NAME_ANSWER = ("Nice to meet you, {name}!", "Hello, {name}! Shall I tell you a story?")
 
 _QUESTIONS = (
@@ -106,6 +110,13 @@ def unknown_exchange(rng: Random) -> tuple[str, str]:
     return rng.choice(_QUESTIONS).format(x=x, y=y, z=z), UNKNOWN
 
 
+def repeat_exchange(rng: Random) -> tuple[str, str]:
+    """Words to be said again as they are: short, and the best school for copying."""
+    makers = (lambda: rng.choice(_MATTERS), lambda: invent_word(rng), lambda: join_letters(rng))
+    words = " ".join(rng.choice(makers)() for _ in range(rng.randint(1, 4)))
+    return rng.choice(_REPEAT).format(words=words), words
+
+
 def self_exchange(rng: Random) -> tuple[str, str]:
     """A question about the model, answered honestly."""
     asked, answer = rng.choice(((_WHO, SELF), (_WHAT, ABILITIES)))
@@ -115,7 +126,7 @@ def self_exchange(rng: Random) -> tuple[str, str]:
 def talk_exchange(rng: Random) -> tuple[str, str]:
     """Greetings, thanks, jokes and the phrases that people test a program with."""
     if rng.random() < 0.12:
-        name = rng.choice(NAMES)
+        name = rng.choice(NAMES) if rng.random() < 0.5 else invent_word(rng).capitalize()
         return rng.choice(_NAME_ASK).format(name=name), rng.choice(_NAME_ANSWER).format(name=name)
     asked, answers = rng.choice(_TALK)
     return rng.choice(asked), rng.choice(answers)

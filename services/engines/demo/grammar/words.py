@@ -32,12 +32,13 @@ def article(noun: str) -> str:
 
 def invent_word(rng: Random) -> str:
     """A word that no language knows, so that the model must learn to copy, not only to recall."""
-    return rng.choice(_STARTS) + rng.choice(_VOWELS) + rng.choice(_ENDS)
+    middle = rng.choice(_VOWELS) + rng.choice(_STARTS) if rng.random() < 0.3 else ""
+    return rng.choice(_STARTS) + middle + rng.choice(_VOWELS) + rng.choice(_ENDS)
 
 
 def choose_hero(rng: Random) -> str:
     """The animal of a story: mostly a real one, at times one that does not exist."""
-    return invent_word(rng) if rng.random() < 0.1 else rng.choice(ANIMALS)
+    return invent_word(rng) if rng.random() < 0.2 else rng.choice(ANIMALS)
 
 
 def join_letters(rng: Random) -> str:

@@ -1,4 +1,4 @@
-"""Turns documents into padded rows of ids with the places that count for the loss."""
+"""Turns documents into padded rows of ids, with how much each place counts for the loss."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ SORTED_TOGETHER = 1024
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Ids of a document; `counts[i]` says whether the model is to learn to write id i."""
+    """Ids of a document; `weights[i]` says how much the model is to learn to write id i."""
 
     ids: list[int]
-    counts: list[bool]
+    weights: list[float]
 
 
 def make_row(tokenizer: Tokenizer, document: Document, context: int) -> Row:
     """A document as ids; only answers (and plain texts) count. Turns past the context are cut."""
+    row = Row([BOS], [0.0])
     if document.plain:
-        ids = [BOS, *tokenizer.encode(document.plain), EOS]
-        return Row(ids, [False] + [True] * (len(ids) - 1))
-    row = Row([BOS], [False])
+        _append(row, [*tokenizer.encode(document.plain), EOS], counts=True)
     if document.system:
-        _append(row, render_turn(tokenizer, ("system", document.system)), False)
+        _append(row, render_turn(tokenizer, ("system", document.system)), counts=False)
     for asked, answer in document.exchanges:
         question = render_turn(tokenizer, ("user", asked))
         reply = render_turn(tokenizer, ("assistant", answer))
         if len(row.ids) + len(question) + len(reply) > context:
             break
-        _append(row, question, False)
-        _append(row, reply, True)
+        _append(row, question, counts=False)
+        _append(row, reply, counts=True)
     return row
 
 
@@ -56,7 +55,12 @@ def make_batches(
         yield from batches
 
 
-def _append(row: Row, turn: list[int], counts: bool) -> None:
-    """Add a turn; its first id, the speaker's mark, is given and never learnt."""
+def _append(row: Row, turn: list[int], *, counts: bool) -> None:
+    """Add a turn; its first id, the speaker's mark, is given and never learnt.
+
+    An answer weighs the root of its length: otherwise the stories, long and largely chance, drown
+    the sums, short and exact.
+    """
+    weight = (len(turn) - 1) ** -0.5 if counts else 0.0
     row.ids.extend(turn)
-    row.counts.extend([False] + [counts] * (len(turn) - 1))
+    row.weights.extend([0.0] + [weight] * (len(turn) - 1))

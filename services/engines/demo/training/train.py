@@ -26,14 +26,13 @@ from services.engines.demo.training.muon import Muon
 from services.engines.demo.training.network import Weights, compute_logits, make_weights
 
 SEED = 2025
-STEPS = 1400
+STEPS = 2000
 BATCH_TOKENS = 3072
 TOKENIZER_DOCUMENTS = 4000
 MATRIX_RATE, OTHER_RATE = 0.02, 0.004
 """Peak learning rates of Muon (hidden matrices) and AdamW (embedding and norms)."""
 WARM_UP, COOL_DOWN = 0.03, 0.6
 """Shares of the steps in which the rate rises, and in which it falls to zero."""
-IGNORED = -100
 LOG_EVERY = 50
 
 
@@ -50,22 +49,28 @@ def stream_batches(tokenizer: Tokenizer, shape: Shape) -> Iterator[list[Row]]:
     """Batches without end; no document is drawn twice on purpose."""
     documents = make_documents(SEED + 1, 10_000_000)
     rows = (make_row(tokenizer, document, shape.context) for document in documents)
-    usable = (row for row in rows if any(row.counts))
+    usable = (row for row in rows if any(row.weights))
     return make_batches(usable, BATCH_TOKENS, shape.context, Random(SEED + 2))
 
 
 def to_tensors(batch: list[Row]) -> tuple[Any, Any]:
-    """Inputs and targets of a batch; places that do not count hold IGNORED."""
+    """Ids and weights of a batch, padded with zeros."""
     length = max(len(row.ids) for row in batch)
     ids = torch.zeros((len(batch), length), dtype=torch.long)
-    targets = torch.full((len(batch), length), IGNORED, dtype=torch.long)
+    weights = torch.zeros((len(batch), length))
     for place, row in enumerate(batch):
         ids[place, : len(row.ids)] = torch.tensor(row.ids)
-        wanted = [
-            token if counts else IGNORED for token, counts in zip(row.ids, row.counts, strict=True)
-        ]
-        targets[place, : len(wanted) - 1] = torch.tensor(wanted[1:])
-    return ids, targets
+        weights[place, : len(row.ids)] = torch.tensor(row.weights)
+    return ids, weights
+
+
+def compute_loss(weights: Weights, shape: Shape, batch: list[Row]) -> Any:
+    """Weighted mean of how surprised the model is by each next id."""
+    ids, counts = to_tensors(batch)
+    logits = compute_logits(weights, shape, ids[:, :-1]).flatten(0, 1)
+    surprise = functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
+    counts = counts[:, 1:].flatten()
+    return (surprise * counts).sum() / counts.sum()
 
 
 def make_optimizers(weights: Weights) -> list[Any]:
@@ -96,17 +101,14 @@ def train(
     for step in range(steps):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate_factor(step, steps)
-        ids, targets = to_tensors(next(batches))
-        logits = compute_logits(weights, shape, ids)
-        loss = functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
-        )
+        batch = next(batches)
+        loss = compute_loss(weights, shape, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        seen += ids.numel()
+        seen += sum(len(row.ids) for row in batch)
         losses.append(loss.item())
         if (step + 1) % LOG_EVERY == 0 or step + 1 == steps:
             mean = sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])
