@@ -1,0 +1,51 @@
+# syntax=docker/dockerfile:1
+# The node. Build from the repository's root:
+#   docker build -f docker/node.Dockerfile -t electrons .
+ARG PYTHON_VERSION=3.11
+FROM docker.io/library/python:${PYTHON_VERSION}-slim AS base
+
+FROM base AS dependencies
+# A layer of its own, so that a new release does not send the dependencies again.
+# pip's own settings, for builds without an index: PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+ARG PIP_NO_INDEX
+ARG PIP_FIND_LINKS
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+COPY pyproject.toml docker/dependencies.py docker/prune_packages.py ./
+RUN python -m venv --without-pip /opt/electrons \
+ && python dependencies.py pyproject.toml > requirements.txt \
+ && python -m pip --python /opt/electrons/bin/python install --no-compile -r requirements.txt \
+ && /opt/electrons/bin/python prune_packages.py
+
+FROM dependencies AS application
+ARG PIP_NO_INDEX
+ARG PIP_FIND_LINKS
+COPY README.md LICENSE ./
+COPY mesh mesh
+COPY dht dht
+COPY coordinator coordinator
+COPY services services
+COPY node node
+COPY edge_router edge_router
+RUN python -m pip --python /opt/electrons/bin/python install --no-compile --no-deps --root /stage . \
+ && /opt/electrons/bin/python prune_packages.py /stage \
+ && mkdir -p /stage-data
+
+FROM base
+LABEL org.opencontainers.image.title="Distributed Electrons node" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=dependencies /opt/electrons /opt/electrons
+COPY --from=application /stage/ /
+COPY --from=application --chown=10001:10001 /stage-data /data
+COPY docker/health_check.py /opt/electrons/health_check.py
+ENV PATH=/opt/electrons/bin:$PATH HOME=/data ELECTRONS_DATA_DIR=/data \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# A number, so that a cluster can see that it is not root.
+USER 10001:10001
+VOLUME /data
+# HTTP (on the container's own loopback unless ELECTRONS_HTTP says otherwise) and the mesh.
+EXPOSE 7717 7718
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["/opt/electrons/bin/python", "-I", "/opt/electrons/health_check.py"]
+ENTRYPOINT ["electrons"]
+CMD ["up"]
