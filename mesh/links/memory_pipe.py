@@ -79,7 +79,8 @@ class MemoryPipe:
             self._loop.call_soon(self._lose, "closed here")
 
     def abort(self) -> None:
-        self._travelling.clear()
+        if not self._closed:  # a second abort must not take back the news of the first
+            self._travelling.clear()
         self.close()
 
     def poke(self) -> None:
