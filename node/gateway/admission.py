@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from node.gateway.exchange import Headers
@@ -41,7 +42,8 @@ def host_name(host: str) -> str:
     return host.partition(":")[0].rstrip(".").lower()
 
 
-def host_allowed(host: str, allowed: Collection[str]) -> bool:
+@lru_cache(maxsize=256)
+def host_allowed(host: str, allowed: tuple[str, ...]) -> bool:
     """Whether a loopback-bound gateway answers to this Host header."""
     name = host_name(host)
     return name == "localhost" or is_loopback(name) or name in allowed

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from mesh.clock import Clock
@@ -44,9 +43,11 @@ class Generation:
 
     async def whole(self, job: JobSpec, incoming: Incoming) -> Outcome:
         """Run a job to its end and collect it. Raises JobError."""
-        answer = Collected(job.sampling.n)
-        waiting = True
-        async with self._running(job, incoming) as (run, events):
+        run = await self._submit(job, incoming)
+        events = run.events()
+        try:
+            answer = Collected(job.sampling.n)
+            waiting = True
             async for event in events:
                 if isinstance(event, Chunk):
                     if waiting:
@@ -57,7 +58,9 @@ class Generation:
                     answer.finish = event
                     self._count(event)
                     return Outcome(answer, run, self._headers(run, incoming))
-        raise _unfinished()
+            raise _unfinished()
+        finally:
+            await _close(run, events)
 
     async def stream(
         self,
@@ -68,25 +71,27 @@ class Generation:
         render_fault: Callable[[Fault], bytes],
     ) -> None:
         """Run a job and send events as they come. Raises JobError only before the first byte."""
-        async with self._running(job, incoming) as (run, events):
-            live = LiveStream(
-                run=run,
-                reply=reply,
-                renderer=renderer,
-                headers=lambda run: self._headers(run, incoming),
-                hold=self._settings.hold_seconds,
-                keep_alive=self._settings.keep_alive_seconds,
-            )
-            try:
-                await self._deliver(live, events, job.sampling.n, incoming)
-            except ConnectionError:
+        run = await self._submit(job, incoming)
+        events = run.events()
+        live = LiveStream(
+            run=run,
+            reply=reply,
+            renderer=renderer,
+            headers=lambda run: self._headers(run, incoming),
+            hold=self._settings.hold_seconds,
+            keep_alive=self._settings.keep_alive_seconds,
+        )
+        try:
+            await self._deliver(live, events, job.sampling.n, incoming)
+        except ConnectionError:
+            raise
+        except Exception as error:  # whatever broke, a stream that has begun says so itself
+            if not live.begun:
                 raise
-            except Exception as error:  # whatever broke, a stream that has begun says so itself
-                if not live.begun:
-                    raise
-                await live.fail(render_fault(fault_from(error)))
-            finally:
-                live.stop()
+            await live.fail(render_fault(fault_from(error)))
+        finally:
+            live.stop()
+            await _close(run, events)
 
     async def _deliver(
         self, live: LiveStream, events: AsyncIterator[JobEvent], choices: int, incoming: Incoming
@@ -108,24 +113,13 @@ class Generation:
                 await live.progress(event)
         raise _unfinished()
 
-    @asynccontextmanager
-    async def _running(
-        self, job: JobSpec, incoming: Incoming
-    ) -> AsyncIterator[tuple[Run, AsyncIterator[JobEvent]]]:
+    async def _submit(self, job: JobSpec, incoming: Incoming) -> Run:
         request = Request(
             job_id=incoming.job_id,
             principal=incoming.principal,
             deadline=self._settings.first_byte_seconds,
         )
-        run = await self._dispatch.submit(job, request)
-        events = run.events()
-        try:
-            yield run, events
-        finally:
-            await run.close()
-            # A generator left half-way would be finished by the garbage collector, too late.
-            if (aclose := getattr(events, "aclose", None)) is not None:
-                await aclose()
+        return await self._dispatch.submit(job, request)
 
     def _headers(self, run: Run, incoming: Incoming) -> Headers:
         elapsed = self._clock.now() - incoming.started
@@ -142,6 +136,13 @@ class Generation:
     def _count(self, finish: Finish) -> None:
         self._metrics.tokens_in += finish.usage.prompt_tokens
         self._metrics.tokens_out += finish.usage.completion_tokens
+
+
+async def _close(run: Run, events: AsyncIterator[JobEvent]) -> None:
+    await run.close()
+    # A generator left half-way would be finished by the garbage collector, too late.
+    if isinstance(events, AsyncGenerator):
+        await events.aclose()
 
 
 def fault_from(error: Exception) -> Fault:

@@ -57,6 +57,8 @@ class LeanConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._plain: PlainHead | None = None
+        self._last_plain: PlainHead | None = None
+        self._last_raw = b""
         self._admitted: Admitted | None = None
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -168,7 +170,7 @@ class LeanConnection(asyncio.Protocol):
             elif self._buffer and not self._receiving:
                 self._receive_within(self._around.settings.head_seconds)
             return False
-        plain = read_head(bytes(self._buffer[: end + 4]), loopback=self._loopback)
+        plain = self._parse(bytes(self._buffer[: end + 4]))
         if plain is None or not self._around.takes(plain):
             self._leave_to_full_server()
             return False
@@ -176,6 +178,12 @@ class LeanConnection(asyncio.Protocol):
         self._plain = plain
         self._admit(plain)
         return True
+
+    def _parse(self, raw: bytes) -> PlainHead | None:
+        # Clients that keep a connection repeat their headers byte by byte, and a head is immutable.
+        if raw != self._last_raw:
+            self._last_raw, self._last_plain = raw, read_head(raw, loopback=self._loopback)
+        return self._last_plain
 
     def _admit(self, plain: PlainHead) -> None:
         admitted = self._around.application.admit(plain.head)
