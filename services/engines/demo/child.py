@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from mesh.errors import InvalidRequest
 from mesh.jobs import Finish
@@ -90,18 +91,29 @@ class Writer:
 
 def serve(writer: Writer, source: int, sink: int) -> None:
     """Work until the input ends."""
+    incoming: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_read, args=(source, incoming), name="input", daemon=True).start()
     unpacker = make_unpacker()
     while True:
-        readable, _, _ = select.select([source], [], [], 0 if writer.busy else None)
-        if readable:
-            data = os.read(source, READ_SIZE)
+        try:
+            data = incoming.get(block=not writer.busy)
+        except Empty:
+            pass
+        else:
             if not data:
                 return
             unpacker.feed(data)
             for message in unpacker:
                 writer.handle(message)
-        for message in writer.step():
-            _write(sink, encode(message))
+        for reply in writer.step():
+            _write(sink, encode(reply))
+
+
+def _read(source: int, incoming: SimpleQueue[bytes]) -> None:
+    """Pass the input on, its empty end last; in a thread, as not every system can poll a pipe."""
+    while data := os.read(source, READ_SIZE):
+        incoming.put(data)
+    incoming.put(b"")
 
 
 def _write(sink: int, data: bytes) -> None:
