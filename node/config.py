@@ -237,6 +237,12 @@ class Config(BaseModel):
         """The roles that were asked for and that this release cannot take."""
         return tuple(role for role in self.roles if role not in BUILT_ROLES)
 
+    @property
+    def key_digests(self) -> Mapping[str, str]:
+        """SHA-256 of each API key in hex, and the name its holder goes by in logs and queues."""
+        digests = [key.removeprefix("sha256:") for key in self.api_keys]
+        return {digest: f"key-{digest[:8]}" for digest in digests}
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.access is None and not self.http.is_loopback:

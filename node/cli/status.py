@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from node.cli.client import add_client_flags, find_node
@@ -11,6 +11,7 @@ from node.cli.exit_code import ExitCode
 from node.cli.terminal import render_rows, say, say_json
 
 Row = tuple[str, object]
+GIB = 2**30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,49 +37,54 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     """Label and text of every line; facts the node does not tell are left out. Pure."""
     yield "node", node.get("node_id", "")
     state, reason = node.get("state", "unknown"), node.get("reason")
-    yield "state", f"{state} ({reason})" if reason else state
-    for label in ("version", "network", "http", "mesh"):
-        if node.get(label):
-            yield label, node[label]
-    yield from _list_rows("roles", [", ".join(node.get("roles") or ())])
-    unbuilt = node.get("unbuilt_roles")
-    if unbuilt:
-        yield "not built", f"{', '.join(unbuilt)}: asked for, not in this release, not advertised"
-    yield from _list_rows("hardware", node.get("hardware") or ())
-    yield from _list_rows("models", [_model(model) for model in node.get("models") or ()])
-    yield from _list_rows("engines", [_engine(engine) for engine in node.get("engines") or ()])
-    yield from _list_rows("links", [_link(link) for link in node.get("links") or ()])
-    slots = f" of {node['slots']}" if node.get("slots") else ""
-    queued = f", {node['queued']} queued" if node.get("queued") else ""
-    yield "jobs", f"{node.get('in_flight', 0)}{slots} running{queued}"
-    yield from _list_rows("notes", node.get("notes") or ())
+    yield "state", f"{state}: {reason}" if reason else state
+    yield from _rows("version", [node.get("version")])
+    yield from _rows("network", [node.get("network")])
+    yield from _rows("addresses", node.get("addresses") or ())
+    yield from _rows("roles", [", ".join(node.get("roles") or ())])
+    unbuilt = ", ".join(node.get("unbuilt_roles") or ())
+    yield from _rows("not built", [unbuilt and f"{unbuilt}: not in this release, not advertised"])
+    yield from _rows("hardware", [_hardware(node.get("hardware"))])
+    yield from _rows("models", [_model(model) for model in node.get("models") or ()])
+    aliases = (node.get("aliases") or {}).items()
+    yield from _rows("aliases", [f"{alias} -> {model}" for alias, model in aliases])
+    yield from _rows("links", [str(node.get("links", ""))])
+    yield "jobs", _jobs(node)
+    yield from _rows("notes", node.get("notes") or ())
 
 
-def _list_rows(label: str, texts: Any) -> Iterator[Row]:
-    """The label on the first line only."""
-    for text in [texts] if isinstance(texts, str) else texts:
+def _rows(label: str, texts: Iterable[str | None]) -> Iterator[Row]:
+    """One row a text, the label on the first only; none for nothing."""
+    for text in texts:
         if text:
             yield label, text
             label = ""
 
 
-def _model(model: Any) -> str:
-    if not isinstance(model, dict):
-        return str(model)
-    name = model.get("id") or model.get("name") or ""
-    slots = f" ({model['slots']} slots)" if model.get("slots") else ""
-    return f"{name}{slots}"
+def _model(model: Mapping[str, Any]) -> str:
+    ref = model.get("ref") or {}
+    slots = f", {model['slots']} at once" if model.get("slots") else ""
+    speed = f", {model['speed']:.0f} tokens/s" if model.get("speed") else ""
+    return f"{ref.get('name', '')} ({ref.get('engine', '')}{slots}{speed})"
 
 
-def _engine(engine: Any) -> str:
-    if not isinstance(engine, dict):
-        return str(engine)
-    words = [engine.get("name", ""), engine.get("state", ""), engine.get("note", "")]
-    return ": ".join(str(word) for word in words if word)
+def _jobs(node: Mapping[str, Any]) -> str:
+    load = node.get("load") or {}
+    slots = f" of {load['slots']}" if load.get("slots") else ""
+    queued = f", {load['queued']} queued" if load.get("queued") else ""
+    asked = (node.get("gateway") or {}).get("in_flight", 0)
+    return f"{node.get('in_flight', 0)}{slots} running here{queued}; {asked} asked through here"
 
 
-def _link(link: Any) -> str:
-    if not isinstance(link, dict):
-        return str(link)
-    rtt = link.get("rtt_ms")
-    return f"{link.get('node_id', '')}" + ("" if rtt is None else f"  {rtt:.1f} ms")
+def _hardware(hardware: Mapping[str, Any] | None) -> str:
+    """Cores, memory and accelerators in one line."""
+    facts = hardware or {}
+    words = []
+    if processor := facts.get("processor"):
+        words.append(f"{processor.get('usable_cores', 0):g} cores ({processor.get('model', '')})")
+    if memory := facts.get("memory"):
+        usable = min(memory.get("total") or 0, memory.get("limit") or memory.get("total") or 0)
+        words.append(f"{usable / GIB:.1f} GiB memory")
+    cards = facts.get("accelerators") or ()
+    words += [str(card.get("name")) for card in cards if card.get("kind") != "display"]
+    return ", ".join(words)
