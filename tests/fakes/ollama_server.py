@@ -25,9 +25,28 @@ SHARED_FIELDS = frozenset(
 CHAT_FIELDS = SHARED_FIELDS | {"messages", "tools"}
 GENERATE_FIELDS = SHARED_FIELDS | {"prompt", "suffix", "system", "raw", "images"}
 OPTION_FIELDS = frozenset(
-    ["num_keep", "seed", "num_predict", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty", "stop", "num_ctx", "num_batch", "num_gpu"]
+    [
+        "num_keep",
+        "seed",
+        "num_predict",
+        "top_k",
+        "top_p",
+        "min_p",
+        "typical_p",
+        "repeat_last_n",
+        "temperature",
+        "repeat_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "stop",
+        "num_ctx",
+        "num_batch",
+        "num_gpu",
+    ]
 )
-MESSAGE_FIELDS = frozenset(["role", "content", "images", "tool_calls", "tool_name", "tool_call_id", "thinking"])
+MESSAGE_FIELDS = frozenset(
+    ["role", "content", "images", "tool_calls", "tool_name", "tool_call_id", "thinking"]
+)
 CREATED = "2026-01-01T00:00:00.000000Z"
 
 

@@ -14,10 +14,40 @@ import time
 from typing import Any
 
 COMMON_FIELDS = frozenset(
-    ["model", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "n", "stream", "stream_options", "logprobs", "user", "frequency_penalty", "presence_penalty", "logit_bias", "min_p", "repetition_penalty", "response_format"]
+    [
+        "model",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "stop",
+        "n",
+        "stream",
+        "stream_options",
+        "logprobs",
+        "user",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "min_p",
+        "repetition_penalty",
+        "response_format",
+    ]
 )
 CHAT_FIELDS = COMMON_FIELDS | frozenset(
-    ["messages", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs", "continue_final_message", "add_generation_prompt"]
+    [
+        "messages",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "chat_template_kwargs",
+        "continue_final_message",
+        "add_generation_prompt",
+    ]
 )
 COMPLETION_FIELDS = COMMON_FIELDS | frozenset(["prompt", "suffix", "echo", "best_of"])
 INTEGER_FIELDS = ("max_tokens", "max_completion_tokens", "top_k", "seed", "n", "top_logprobs")
