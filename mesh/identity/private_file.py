@@ -17,7 +17,9 @@ MAX_PRIVATE_FILE = 64 * 1024
 def read_private(path: Path, what: str) -> bytes | None:
     """The file's bytes, None when there is none. Raises StorageError that says what to do."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        with path.open("rb") as file:
+            _check_private(os.fstat(file.fileno()), path, what)
+            return file.read(MAX_PRIVATE_FILE + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -25,9 +27,6 @@ def read_private(path: Path, what: str) -> bytes | None:
             f"{what} {path} cannot be read ({error.strerror}): make it a file that belongs to the "
             "user that runs the node"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check_private(os.fstat(file.fileno()), path, what)
-        return file.read(MAX_PRIVATE_FILE + 1)
 
 
 def write_private(path: Path, data: bytes, what: str, *, replace: bool = True) -> bool:
