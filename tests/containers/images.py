@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.containers.base_image import assemble_root
@@ -16,6 +17,28 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE_IMAGE = f"docker.io/library/python:{PYTHON_VERSION}-slim"
 WHEELS_INSIDE = "/wheels"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Both images, as built now, and what they are built on."""
+
+    tag: str
+    node_id: str
+    edge_id: str
+    base_id: str
+
+
+def build_images(podman: Podman, wheels: Path, *, tag: str) -> Images:
+    """Build both, as `electrons:tag` and `electrons-edge:tag`; layers of earlier runs are used."""
+    provide_base(podman)
+    made = provide_wheels(wheels)
+    return Images(
+        tag=tag,
+        node_id=build_image(podman, f"electrons:{tag}", "node.Dockerfile", made),
+        edge_id=build_image(podman, f"electrons-edge:{tag}", "edge.Dockerfile", made),
+        base_id=str(podman.inspect(BASE_IMAGE, "image")["Id"]),
+    )
 
 
 def provide_base(podman: Podman) -> None:
@@ -36,13 +59,13 @@ def provide_base(podman: Podman) -> None:
 
 
 def provide_wheels(folder: Path) -> Path:
-    """A folder with the wheels of all dependencies, made anew when pyproject.toml changed."""
-    text = (ROOT / "pyproject.toml").read_text("utf-8")
-    wheels = folder / hashlib.sha256(f"{PYTHON_VERSION}\n{text}".encode()).hexdigest()[:16]
+    """A folder with the wheels of all dependencies, made anew when these changed."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = [*pyproject["project"]["dependencies"], *pyproject["build-system"]["requires"]]
+    key = "\n".join([PYTHON_VERSION, *wanted])
+    wheels = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     if (wheels / "complete").exists():
         return wheels
-    pyproject = tomllib.loads(text)
-    wanted = [*pyproject["project"]["dependencies"], *pyproject["build-system"]["requires"]]
     pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--wheel-dir", str(wheels), *wanted]
     subprocess.run(pip, check=True, timeout=BUILD_PATIENCE)
     (wheels / "complete").touch()

@@ -8,7 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,3 @@ def engine_settings(limits: Mapping[str, int], *, systemd: bool, runc: bool) -> 
     lines += ['runtime = "runc"'] if runc else []
     lines += [] if systemd else ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
     return "\n".join([*lines, ""])
-
-
-def label_flags(labels: Sequence[str]) -> list[str]:
-    """The flags that put labels on a container or network."""
-    return [word for label in labels for word in ("--label", label)]
