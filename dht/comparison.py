@@ -10,10 +10,10 @@ from mesh.wire.discovery import BUCKET_HASH, BUCKETS, MAX_LISTED, Digest, Listed
 
 
 class Comparison:
-    """The (node, seq) pairs held, and a hash of each part that is kept up to date."""
+    """The (node, seq, lost) triples held, and a hash of each part that is kept up to date."""
 
     def __init__(self) -> None:
-        self._parts: list[dict[NodeId, int]] = [{} for _ in range(BUCKETS)]
+        self._parts: list[dict[NodeId, tuple[int, bool]]] = [{} for _ in range(BUCKETS)]
         self._hashes = [0] * BUCKETS
 
     @property
@@ -21,19 +21,19 @@ class Comparison:
         """One hash for each part; equal parts have equal hashes."""
         return b"".join(each.to_bytes(BUCKET_HASH, "big") for each in self._hashes)
 
-    def put(self, node: NodeId, seq: int) -> None:
-        """A node is held with this seq now."""
+    def put(self, node: NodeId, seq: int, *, lost: bool = False) -> None:
+        """A node is held with this seq now, and believed lost or not."""
         self.drop(node)
         part = _part_of(node)
-        self._parts[part][node] = seq
-        self._hashes[part] ^= _pair_hash(node, seq)
+        self._parts[part][node] = (seq, lost)
+        self._hashes[part] ^= _hash(node, seq, lost)
 
     def drop(self, node: NodeId) -> None:
         """A node is held no more. Harmless when it was not."""
         part = _part_of(node)
-        seq = self._parts[part].pop(node, None)
-        if seq is not None:
-            self._hashes[part] ^= _pair_hash(node, seq)
+        held = self._parts[part].pop(node, None)
+        if held is not None:
+            self._hashes[part] ^= _hash(node, *held)
 
     def listing(self, digest: Digest, linked: Collection[NodeId]) -> Listing:
         """What is held in the differing parts, whole parts at a time, from `digest.start` on."""
@@ -43,10 +43,12 @@ class Comparison:
             theirs = int.from_bytes(digest.hashes[at : at + BUCKET_HASH], "big")
             if theirs == self._hashes[part]:
                 continue
-            pairs = self._parts[part]
-            if items and len(items) + len(pairs) > MAX_LISTED:
+            held = self._parts[part]
+            if items and len(items) + len(held) > MAX_LISTED:
                 return Listing(tuple(items), part)
-            items.extend(Listed(node, seq, node in linked) for node, seq in pairs.items())
+            items.extend(
+                Listed(node, seq, node in linked, lost) for node, (seq, lost) in held.items()
+            )
         return Listing(tuple(items[:MAX_LISTED]))
 
 
@@ -54,7 +56,7 @@ def _part_of(node: NodeId) -> int:
     return int(node[:2], 16) * BUCKETS // 256
 
 
-def _pair_hash(node: NodeId, seq: int) -> int:
+def _hash(node: NodeId, seq: int, lost: bool) -> int:
     """XORed over a part; a peer that forges equal hashes only hides its own records."""
-    pair = f"{node}{seq}".encode()
-    return int.from_bytes(hashlib.blake2b(pair, digest_size=BUCKET_HASH).digest(), "big")
+    triple = f"{node}{seq}{lost}".encode()
+    return int.from_bytes(hashlib.blake2b(triple, digest_size=BUCKET_HASH).digest(), "big")

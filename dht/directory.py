@@ -254,7 +254,7 @@ class Directory:
         self._show(link.peer)
 
     def _spread_loss(self, node: NodeId, seq: int, source: NodeId) -> None:
-        for peer in self._some_peers(CHANGE_FANOUT, node, source):
+        for peer in self._feeds.keys() - {node, source}:
             self._feeds[peer].push_lost(node, seq)
 
     def _pass_on(self, node: NodeId, source: NodeId, *, fanout: int) -> None:

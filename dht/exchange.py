@@ -96,6 +96,8 @@ class Exchange:
         for each in listing.items:
             if each.linked and self._table.vouch(each.node, each.seq):
                 self._hearer.vouched_for(each.node)
+            elif each.lost:
+                self._hearer.reported_lost(each.node, each.seq, link.peer)
         missing = self._table.missing(listing)
         while missing:
             batch, missing = missing[:MAX_BATCH], missing[MAX_BATCH:]

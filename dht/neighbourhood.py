@@ -55,6 +55,11 @@ class Neighbourhood:
         self._failures: OrderedDict[NodeId, tuple[int, float]] = OrderedDict()
         self._changed = asyncio.Event()
 
+    @property
+    def neighbours(self) -> frozenset[NodeId]:
+        """Those chosen now; their links are pinned."""
+        return self._pinned
+
     def start(self) -> None:
         """Begin to choose and dial."""
         self._links.watch(self._on_link)

@@ -118,7 +118,8 @@ class PeerTable:
         entry = self._entries.get(node)
         if entry is None or not entry.visible or seq < entry.signed.record.seq:
             return False
-        entry.lost, entry.linked, entry.rtt, entry.load = True, False, None, Load()
+        entry.linked, entry.rtt, entry.load = False, None, Load()
+        self._set_lost(entry, True)
         return True
 
     def link(self, node: NodeId, linked: bool) -> bool:
@@ -129,7 +130,7 @@ class PeerTable:
         was_lost = entry.lost
         entry.linked = linked
         if linked:
-            entry.lost = False
+            self._set_lost(entry, False)
         else:
             entry.rtt, entry.load = None, Load()
         return linked and was_lost
@@ -139,7 +140,7 @@ class PeerTable:
         entry = self._entries.get(node)
         if entry is None or not entry.lost or seq < entry.signed.record.seq:
             return False
-        entry.lost = False
+        self._set_lost(entry, False)
         return True
 
     def set_load(self, node: NodeId, load: Load) -> bool:
@@ -177,11 +178,14 @@ class PeerTable:
         return gone
 
     def remaining(self, node: NodeId, now: float) -> tuple[float, bytes] | None:
-        """A node's record as it is passed on: seconds it is still to be believed, and bytes."""
+        """A node's record as it is passed on: seconds it is still to be believed, and bytes.
+
+        None for an unknown node, and for a lost one: whoever does not know it need not now.
+        """
         if node == self._own_id and self._own is not None:
             return self._own.record.ttl, self._own.data
         entry = self._entries.get(node)
-        if entry is None:
+        if entry is None or entry.lost:
             return None
         left = entry.signed.record.ttl if entry.linked else entry.expires - now
         return (left, entry.signed.data) if left > 0 else None
@@ -198,7 +202,8 @@ class PeerTable:
 
     def missing(self, listing: Listing) -> list[NodeId]:
         """Of which nodes a peer has newer records."""
-        return [each.node for each in listing.items if self.is_news(each.node, each.seq)]
+        live = (each for each in listing.items if not each.lost)
+        return [each.node for each in live if self.is_news(each.node, each.seq)]
 
     def _insert(self, entry: Entry) -> Verdict:
         record = entry.signed.record
@@ -212,6 +217,11 @@ class PeerTable:
         self._entries[record.node_id] = entry
         self._comparison.put(record.node_id, record.seq)
         return "new"
+
+    def _set_lost(self, entry: Entry, lost: bool) -> None:
+        entry.lost = lost
+        record = entry.signed.record
+        self._comparison.put(record.node_id, record.seq, lost=lost)
 
     def _worth(self, entry: Entry) -> tuple[bool, bool, bool, int]:
         """Least first: whoever should make room."""

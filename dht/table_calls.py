@@ -10,7 +10,7 @@ from dht.counters import DhtCounters
 from dht.response_time import ResponseTime
 from dht.table_server import TableServer
 from mesh.clock import Clock
-from mesh.errors import LinkError, WireError
+from mesh.errors import LinkClosed, LinkError, WireError
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, StreamKind
@@ -60,10 +60,7 @@ class TableCalls:
         started = self._clock.now()
         self._counters.rpcs += 1
         try:
-            link = self._links.get(contact.node) or await self._links.connect(
-                contact.node, contact.addresses, timeout=CALL_TIMEOUT
-            )
-            answer = await self._call(link, request)
+            answer = await self._call_anew(contact, request)
         except (LinkError, TimeoutError, WireError):
             self._counters.failures += 1
             self._give_up(contact)
@@ -87,6 +84,18 @@ class TableCalls:
         if len(self._checking) < MAX_CHECKS and not self._tasks.closing:
             self._checking.add(doubtful.node)
             self._tasks.spawn(self._check(doubtful), "check")
+
+    async def _call_anew(self, contact: Contact, request: wire.DhtRequest) -> wire.DhtAnswer:
+        """Over the live link, or a new one; once more when that was just being let go as idle."""
+        link = self._links.get(contact.node)
+        if link is not None:
+            try:
+                return await self._call(link, request)
+            except LinkClosed as error:
+                if error.cause != "clean":
+                    raise
+        link = await self._links.connect(contact.node, contact.addresses, timeout=CALL_TIMEOUT)
+        return await self._call(link, request)
 
     async def _call(self, link: Link, request: wire.DhtRequest) -> wire.DhtAnswer:
         data = await link.call(StreamKind.DHT, wire.encode(request), timeout=CALL_TIMEOUT)

@@ -34,6 +34,8 @@ MAX_JOBS = 1_000_000
 MAX_JOB_SECONDS = 1e6
 """Bounds of what a LoadReport may claim."""
 
+_HEARSAY, _LINKED, _LOST = 0, 1, 2
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
@@ -59,11 +61,12 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One node as the answering side knows it. `linked`: by a live link, not by hearsay."""
+    """One node as the answering side knows it: by a live link, by hearsay (neither), or lost."""
 
     node: NodeId
     seq: int
-    linked: bool
+    linked: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def encode(message: DiscoveryMessage) -> bytes:
         case Digest(hashes, start):
             parts = [DIGEST, hashes, start]
         case Listing(entries, rest):
-            listed = [[bytes.fromhex(item.node), item.seq, item.linked] for item in entries]
+            listed = [[bytes.fromhex(item.node), item.seq, _standing(item)] for item in entries]
             parts = [LISTING, listed, rest]
         case Want(wanted):
             parts = [WANT, [bytes.fromhex(node) for node in wanted]]
@@ -142,6 +145,10 @@ def pack_records(items: list[tuple[float, bytes]]) -> list[Records]:
     return messages
 
 
+def _standing(item: Listed) -> int:
+    return _LINKED if item.linked else _LOST if item.lost else _HEARSAY
+
+
 def _records(parts: list[Any]) -> Records:
     return Records(tuple(_aged(item) for item in fields.listed(parts[1], most=MAX_BATCH)))
 
@@ -163,7 +170,10 @@ def _digest(parts: list[Any]) -> Digest:
 
 def _listing(parts: list[Any]) -> Listing:
     rows = [fields.listed(item, most=8) for item in fields.listed(parts[1], most=MAX_LISTED)]
-    items = (Listed(fields.node_id(row[0]), fields.whole(row[1]), row[2] is True) for row in rows)
+    items = (
+        Listed(fields.node_id(row[0]), fields.whole(row[1]), row[2] == _LINKED, row[2] == _LOST)
+        for row in rows
+    )
     rest = None if parts[2] is None else fields.whole(parts[2], most=BUCKETS - 1)
     return Listing(tuple(items), rest)
 
