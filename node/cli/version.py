@@ -13,6 +13,7 @@ from node.cli.terminal import say, say_json
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    parser.epilog = "examples:\n  electrons version\n  electrons version --json"
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
