@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import pytest
 
 from mesh.errors import ConfigError, ElectronsError, JobFailed, StorageError
 from mesh.version import VERSION
 from node.cli.exit_code import ExitCode
-from node.cli.main import COMMANDS, exit_code_of, main
+from node.cli.main import COMMANDS, Entry, exit_code_of, main
 from node.cli.no_daemon import NoDaemon
 
 ROOT = Path(__file__).parents[4]
@@ -80,8 +82,9 @@ class Broken:
 
 
 def run_broken(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("importlib.import_module", lambda name: Broken(error))
-    return main(["version"])
+    monkeypatch.setitem(sys.modules, "broken_command", cast(ModuleType, Broken(error)))
+    monkeypatch.setitem(COMMANDS, "broken", Entry("broken_command", "fail"))
+    return main(["broken"])
 
 
 def test_errors_are_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
