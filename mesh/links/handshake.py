@@ -142,9 +142,9 @@ class DialledHandshake:
         raise WireError(f"frame {frame[0]} has no place in the handshake")
 
     def _check(self, frame: list[Any]) -> None:
-        _, mesh_id, public_key, signature = frame[:4]
-        if not (isinstance(public_key, bytes) and isinstance(signature, bytes)):
+        if len(frame) < 4 or not all(type(field) is bytes for field in frame[2:4]):
             raise WireError("the proof is malformed")
+        _, mesh_id, public_key, signature = frame[:4]
         if mesh_id != self._mesh_id:
             raise wrong_mesh(self._mesh_id)
         payload = self._key.public_key + self._nonce + public_key

@@ -49,13 +49,13 @@ class Hello:
 def hello_fields(hello: Hello) -> dict[str, Any]:
     """The map of a HELLO frame."""
     return {
-        "versions": hello.versions,
+        "versions": list(hello.versions),
         "mesh": hello.mesh_id,
         "key": hello.public_key,
         "boot": hello.boot_counter,
         "boot_id": hello.boot_id,
-        "roles": hello.roles[:MAX_ROLES],
-        "grants": hello.grants[:MAX_GRANTS],
+        "roles": list(hello.roles[:MAX_ROLES]),
+        "grants": list(hello.grants[:MAX_GRANTS]),
         "addresses": [a for a in hello.addresses if len(a) <= MAX_ADDRESS][:MAX_ADDRESSES],
         "software": hello.software[:MAX_SOFTWARE],
         "link": hello.link_number,
