@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Set
+from pathlib import Path
 
 import psutil
 
@@ -33,19 +34,25 @@ def leaked_threads(before: Set[threading.Thread]) -> list[str]:
 
 def leaked_children(before: Set[int]) -> list[str]:
     """Child processes that were not there before and do not end by themselves."""
-    left = [child for child in _children() if child.pid not in before]
+    left = [psutil.Process(pid) for pid in child_ids() - before if psutil.pid_exists(pid)]
     if left:
         _, left = psutil.wait_procs(left, timeout=PATIENCE)
     return [f"process {child.pid}: {_command_line(child)}" for child in left]
 
 
 def child_ids() -> frozenset[int]:
-    """The pids of this process's descendants."""
-    return frozenset(child.pid for child in _children())
+    """The pids of this process's children."""
+    lists = list(Path("/proc/self/task").glob("*/children"))
+    if not lists:  # not Linux, or a kernel without these files: a hundred times slower
+        return frozenset(child.pid for child in psutil.Process().children())
+    return frozenset(int(pid) for path in lists for pid in _read(path).split())
 
 
-def _children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # the thread has just ended
 
 
 def _command_line(process: psutil.Process) -> str:
