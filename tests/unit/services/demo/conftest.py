@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+from services.engines.demo.process import ONE_THREAD
+
+# Before NumPy is loaded, as in the engine's own process: BLAS reads it only once.
+os.environ.update(ONE_THREAD)
 
 import numpy as np
 import pytest

@@ -14,7 +14,7 @@ from services.engines.demo.model import Llama
 from services.engines.demo.request import read_request
 from services.engines.demo.tokenizer import EOS, Tokenizer
 
-PROMPTS = 200
+PROMPTS, PARTS = 200, 5
 SHORT, LONG = 6, 90
 """Tokens of the many short answers, and of the one that crosses blocks of the cache."""
 
@@ -43,11 +43,14 @@ def check_every_split(model: Llama, tokenizer: Tokenizer, job: JobSpec) -> None:
         assert write(model, tokenizer, job, given) == (chunks[split:], finish), (job, split)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=1.0, seed=77)])
-def test_every_split_of_200_prompts(model: Llama, tokenizer: Tokenizer, sampling: Sampling) -> None:
+def test_every_split_of_200_prompts(
+    model: Llama, tokenizer: Tokenizer, sampling: Sampling, part: int
+) -> None:
     prompts = make_prompts(PROMPTS)
     assert len(set(prompts)) > PROMPTS / 2
-    for prompt in prompts:
+    for prompt in prompts[part::PARTS]:
         short = replace(sampling, max_tokens=SHORT)
         message = {"role": "user", "content": prompt}
         job = JobSpec("chat", "demo", (message,), sampling=short, stream=True)
