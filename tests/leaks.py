@@ -34,7 +34,7 @@ def leaked_threads(before: Set[threading.Thread]) -> list[str]:
 
 def leaked_children(before: Set[int]) -> list[str]:
     """Child processes that were not there before and do not end by themselves."""
-    left = [psutil.Process(pid) for pid in child_ids() - before if psutil.pid_exists(pid)]
+    left = [child for pid in child_ids() - before if (child := _process(pid)) is not None]
     if left:
         _, left = psutil.wait_procs(left, timeout=PATIENCE)
     return [f"process {child.pid}: {_command_line(child)}" for child in left]
@@ -46,6 +46,13 @@ def child_ids() -> frozenset[int]:
     if not lists:  # not Linux, or a kernel without these files: a hundred times slower
         return frozenset(child.pid for child in psutil.Process().children())
     return frozenset(int(pid) for path in lists for pid in _read(path).split())
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _read(path: Path) -> str:
