@@ -17,6 +17,8 @@ from mesh.errors import (
 
 MAX_MESSAGE = 300
 """Characters of an engine's own words that are passed on."""
+MAX_REFUSAL = 64 * 1024
+"""Bytes of an error answer that are read."""
 
 _CONTEXT = re.compile(
     r"context[ _](length|size|window)|maximum context|max_model_len|prompt is too long"

@@ -7,6 +7,7 @@ docs/adr/0030-engine-http-client.md.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 from typing import Literal
@@ -191,7 +192,7 @@ class HttpClient:
                     ssl=self._ssl,
                 )
         except OSError as error:  # refused, unreachable, unresolved, timed out, TLS refused
-            reason = error.strerror or str(error) or "timed out"
+            reason = os.strerror(error.errno) if error.errno else str(error) or "no answer in time"
             raise EngineUnavailable(f"{self.origin} cannot be reached: {reason}") from error
         self._live.add(connection)
         return connection

@@ -11,7 +11,7 @@ import orjson
 from mesh.capability import ModelRef
 from mesh.errors import ElectronsError, InvalidRequest
 from mesh.jobs import Chunk, Finish, JobSpec, Sampling
-from services.engines.answer_errors import refusal
+from services.engines.answer_errors import MAX_REFUSAL, refusal
 from services.engines.choices import join_finishes, one_choice, shift
 from services.engines.engine import EngineStatus, Event
 from services.engines.http_client import HttpClient, Stream, Timeouts
@@ -22,8 +22,6 @@ from services.engines.sse import EventParser
 
 log = logging.getLogger(__name__)
 
-MAX_REFUSAL = 64 * 1024
-"""Bytes of an error answer that are read."""
 DONE = b"[DONE]"
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
 
 from mesh.errors import EngineError, EngineUnavailable
-from services.engines.answer_errors import message_of
 from services.engines.engine import EngineStatus
 from services.engines.http_client import HttpClient
 from services.engines.openai_models import (
@@ -20,11 +17,10 @@ from services.engines.openai_models import (
     vllm_slots,
     whole,
 )
+from services.engines.page_reader import PageReader
 
 Kind = Literal["openai", "vllm", "llama.cpp", "lmstudio", "koboldcpp", "tgi"]
 
-PROBE_SECONDS = 2.0
-MAX_PROBE_BODY = 1024 * 1024
 LMSTUDIO_SLOTS = 4
 """LM Studio's default of concurrent predictions (lmstudio.ai/docs, 2026); it has no API for it."""
 TGI_SLOTS = 16
@@ -40,7 +36,7 @@ class Prober:
     """Knows which questions each kind of server answers. `used` tells it of our own jobs."""
 
     def __init__(self, client: HttpClient, kind: Kind) -> None:
-        self._client = client
+        self._pages = PageReader(client)
         self._kind = kind
         self._last_job = -SLOTS_PATIENCE
         self._asking: Mapping[Kind, Callable[[], Awaitable[Asked]]] = {
@@ -71,37 +67,37 @@ class Prober:
 
     async def _vllm(self) -> Asked:
         cards = await self._cards()
-        metrics = await self._text("/metrics")
+        metrics = await self._pages.text("/metrics")
         context = cards[0].ref.context if cards else 0
         running = metric(metrics, "vllm:num_requests_running") or 0
         waiting = metric(metrics, "vllm:num_requests_waiting") or 0
         return _asked(cards, vllm_slots(metrics, context), running, waiting)
 
     async def _llama(self) -> Asked:
-        props = await self._json("/props")
+        props = await self._pages.json("/props")
         if not isinstance(props, Mapping):
             return await self._plain()
         settings = props.get("default_generation_settings")
         context = whole(settings.get("n_ctx")) if isinstance(settings, Mapping) else 0
-        payload = await self._json("/v1/models")
+        payload = await self._pages.json("/v1/models")
         cards = read_cards(payload, self._kind, context=context, features=llama_features(props))
         slots = whole(props.get("total_slots")) or 1
         running, waiting = await self._llama_load(asleep=bool(props.get("is_sleeping")))
         return _asked(cards, slots, running, waiting)
 
     async def _llama_load(self, *, asleep: bool) -> tuple[int, int]:
-        metrics = await self._text("/metrics")
+        metrics = await self._pages.text("/metrics")
         running = metric(metrics, "llamacpp:requests_processing")
         if running is not None:
             return running, metric(metrics, "llamacpp:requests_deferred") or 0
         if asleep or time.monotonic() - self._last_job > SLOTS_PATIENCE:
             return 0, 0
-        slots = await self._json("/slots")
+        slots = await self._pages.json("/slots")
         busy = [one for one in slots if one.get("is_processing")] if isinstance(slots, list) else []
         return len(busy), 0
 
     async def _lmstudio(self) -> Asked:
-        payload = await self._json("/api/v0/models")
+        payload = await self._pages.json("/api/v0/models")
         if not isinstance(payload, Mapping) or not isinstance(payload.get("data"), list):
             return _asked(await self._cards(), LMSTUDIO_SLOTS)
         text = [one for one in payload["data"] if isinstance(one, Mapping)]
@@ -109,62 +105,30 @@ class Prober:
         return _asked(read_cards({"data": text}, self._kind), LMSTUDIO_SLOTS)
 
     async def _koboldcpp(self) -> Asked:
-        limit = await self._json("/api/extra/true_max_context_length")
+        limit = await self._pages.json("/api/extra/true_max_context_length")
         context = whole(limit.get("value")) if isinstance(limit, Mapping) else 0
-        cards = read_cards(await self._json("/v1/models"), self._kind, context=context)
-        perf = await self._json("/api/extra/perf")
+        cards = read_cards(await self._pages.json("/v1/models"), self._kind, context=context)
+        perf = await self._pages.json("/api/extra/perf")
         told = perf if isinstance(perf, Mapping) else {}
         running = 1 if told.get("idle") == 0 else 0
         return _asked(cards, 1, running, whole(told.get("queue")))
 
     async def _tgi(self) -> Asked:
-        info = await self._json("/info")
+        info = await self._pages.json("/info")
         told = info if isinstance(info, Mapping) else {}
         context = whole(told.get("max_total_tokens"))
         entry = {"id": told.get("model_id"), "max_model_len": context}
         cards = read_cards({"data": [entry]}, self._kind)
-        metrics = await self._text("/metrics")
+        metrics = await self._pages.text("/metrics")
         running, waiting = (
             metric(metrics, name) for name in ("tgi_batch_current_size", "tgi_queue_size")
         )
         return _asked(cards, TGI_SLOTS, running or 0, waiting or 0)
 
     async def _cards(self) -> tuple[Card, ...]:
-        return read_cards(await self._json("/v1/models"), self._kind)
-
-    async def _json(self, path: str) -> Any:
-        """JSON of a page; None when the server has no such page or it holds none."""
-        body = await self._get(path)
-        if body is None:
-            return None
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-
-    async def _text(self, path: str) -> str:
-        return (await self._get(path) or b"").decode("utf-8", "replace")
-
-    async def _get(self, path: str) -> bytes | None:
-        answer = await self._client.fetch("GET", path, limit=MAX_PROBE_BODY, seconds=PROBE_SECONDS)
-        if answer.status == 200:
-            return answer.body
-        if answer.status in (400, 404, 405, 501):
-            return None
-        origin = self._client.origin
-        if answer.status in (401, 403):
-            raise EngineUnavailable(f"{origin} wants an API key")
-        words, _ = message_of(_loads(answer.body))
-        raise EngineUnavailable(f"{origin} is not ready: {words or answer.status}")
+        return read_cards(await self._pages.json("/v1/models"), self._kind)
 
 
 def _asked(cards: tuple[Card, ...], slots: int, running: int = 0, waiting: int = 0) -> Asked:
     models = tuple(card.ref for card in cards)
     return cards, EngineStatus(models, slots, running, waiting)
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
