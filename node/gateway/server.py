@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from typing import cast
 
 from mesh.lifecycle import CLOSE_PATIENCE, Tasks
 from node.gateway import faults
@@ -142,7 +143,7 @@ class _Fresh(asyncio.Protocol):
         self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._server.place(transport)
 
 

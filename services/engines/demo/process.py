@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import cast
 
 from mesh.errors import EngineUnavailable
 from mesh.jobs import Chunk, Finish
@@ -88,8 +89,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The process runs."""
-        if isinstance(transport, asyncio.SubprocessTransport):
-            self._transport = transport
+        self._transport = cast(asyncio.SubprocessTransport, transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Hand out the messages in the data; those of dropped jobs are ignored."""
