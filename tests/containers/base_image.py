@@ -19,7 +19,10 @@ from pathlib import Path
 import pip
 
 PROGRAMS = ("sh", "ls", "cat", "mkdir", "rm", "env", "sleep", "id")
-LOADED_AT_RUN_TIME = ("libstdc++.so.6", "libgcc_s.so.1", "libresolv.so.2")
+LOADED_AT_RUN_TIME = (
+    *("libstdc++.so.6", "libgcc_s.so.1", "libresolv.so.2"),
+    *("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1"),
+)
 """Wheels (and name look-ups) expect these in any Debian; nothing that we copy names them."""
 NOT_COPIED = (
     "site-packages",

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE_IMAGE = f"docker.io/library/python:{PYTHON_VERSION}-slim"
 WHEELS_INSIDE = "/wheels"
+LAYERS_KEPT = "24h"
+"""Layers of older builds make the next build quick; unused ones must not fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Images:
 
 def build_images(podman: Podman, wheels: Path, *, tag: str) -> Images:
     """Build both, as `electrons:tag` and `electrons-edge:tag`; layers of earlier runs are used."""
+    podman("image", "prune", "--force", "--filter", f"until={LAYERS_KEPT}")
     provide_base(podman)
     made = provide_wheels(wheels)
     return Images(
