@@ -56,7 +56,8 @@ GETS = {
         }
     ).encode(),
     b"/health": b"",
-    b"/metrics": b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n",
+    b"/metrics": b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
+    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="131072"} 1.0\n',
 }
 
 

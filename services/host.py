@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.25
 """A job that has sent nothing for this long says that it is alive."""
+TICK = 0.1
+"""Seconds between looks for such jobs, and between two reports of a changed load."""
+ACCEPT_DELAY = 0.005
+"""An engine that answers within this many seconds needs no Accept: its first chunk says as much."""
 JOB_SECONDS_WEIGHT = 0.2
 """Weight of the newest job in the moving average of job length."""
 
@@ -93,6 +97,8 @@ class _Execution:
     last_sent: float
     ticket: Ticket | None = None
     queue_seconds: float = 0.0
+    accepting: asyncio.TimerHandle | None = None
+    """Sends Accept when nothing else has said so by then."""
     answered: bool = False
     """A chunk has left; no more signs of life are needed from us, chunks are."""
 
@@ -109,23 +115,31 @@ class Host:
         queue_limit: int,
         slots: int | None = None,
         over_memory_cap: Callable[[], bool] = lambda: False,
+        on_load: Callable[[Load], None] = lambda _: None,
     ) -> None:
-        """`slots`: jobs at once on this node over all engines, instead of each engine's own."""
+        """`slots`: jobs at once on this node over all engines, instead of each engine's own.
+
+        `on_load` is told the load soon after jobs came or went, at most ten times a second.
+        """
         self._engines = engines
         self._clock = clock
         self._tasks = tasks
         self._queue_limit = queue_limit
         self._shared = SlotQueue(slots, queue_limit) if slots else None
         self._over_memory_cap = over_memory_cap
+        self._on_load = on_load
         self._queues: dict[str, SlotQueue] = {}
         self._executions: set[_Execution] = set()
         self._job_seconds = 0.0
+        self._load_changed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.draining = False
         self.counters = HostCounters()
 
     def start(self) -> None:
         """Begin to send signs of life for slow jobs."""
-        self._tasks.supervise(self._report_progress, "progress")
+        self._tasks.supervise(self._tick, "ticks")
 
     @property
     def in_flight(self) -> int:
@@ -141,6 +155,10 @@ class Host:
             slots=sum(queue.slots for queue in queues),
             job_seconds=round(self._job_seconds, 4),
         )
+
+    async def wait_idle(self) -> None:
+        """Return when no job is here any more."""
+        await self._idle.wait()
 
     async def serve(self, link: Link, stream: Stream) -> None:
         """Handle one JOB stream a peer opened."""
@@ -173,15 +191,20 @@ class Host:
             return
         engine, model, execution = admitted
         self.counters.accepted += 1
+        self._load_changed = True
         outcome: Outcome = "cancelled"
         try:
-            async with self._slot(execution):
-                job = offer.job
-                if offer.body_size and read_body is not None:
-                    job = await read_body()
-                outcome = await self._run(engine, model, job, execution)
+            await self._wait_for_slot(execution)
+            job = await read_body() if offer.body_size and read_body else offer.job
+            outcome = await self._run(engine, model, job, execution)
         finally:
+            self._give_slot_back(execution)
+            if execution.accepting is not None:
+                execution.accepting.cancel()
             self._executions.discard(execution)
+            if not self._executions:
+                self._idle.set()
+            self._load_changed = True
             setattr(self.counters, outcome, getattr(self.counters, outcome) + 1)
 
     def _admit(self, offer: Offer, send: Send) -> Refuse | tuple[Engine, ModelRef, _Execution]:
@@ -207,6 +230,7 @@ class Host:
                 wait = self._job_seconds * (queue.queued + 1) / max(1, queue.slots)
                 return Refuse("busy", "the queue of this node is full", wait)
         self._executions.add(execution)
+        self._idle.clear()
         return engine, model, execution
 
     def _queue(self, engine: Engine, slots: int) -> SlotQueue:
@@ -219,23 +243,28 @@ class Host:
             queue.resize(slots)
         return queue
 
-    @asynccontextmanager
-    async def _slot(self, execution: _Execution) -> AsyncIterator[None]:
-        """Hold a slot, after the wait for it; the gateway is told that it was accepted first."""
+    async def _wait_for_slot(self, execution: _Execution) -> None:
+        """Return when the job has its slot; the gateway hears at once when it has to wait."""
         queue, ticket = execution.queue, execution.ticket
-        try:
-            load = self.load()
-            await execution.send(Accept(load.in_flight, load.queued, load.slots))
-            if ticket is not None:
-                await execution.send(Progress("queued", queue.position(ticket), self._eta(queue)))
-                await ticket.granted
-                execution.queue_seconds = self._clock.now() - execution.arrived
-            yield
-        finally:
-            if ticket is None:
-                queue.release()
-            else:
-                queue.leave(ticket)
+        if ticket is None and not execution.offer.body_size:
+            loop = asyncio.get_running_loop()
+            execution.accepting = loop.call_later(ACCEPT_DELAY, self._accept_late, execution)
+            return
+        await execution.send(_accept(queue))
+        if ticket is not None:
+            await execution.send(Progress("queued", queue.position(ticket), self._eta(queue)))
+            await ticket.granted
+            execution.queue_seconds = self._clock.now() - execution.arrived
+
+    def _accept_late(self, execution: _Execution) -> None:
+        if not execution.answered and execution in self._executions:
+            self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
+
+    def _give_slot_back(self, execution: _Execution) -> None:
+        if execution.ticket is None:
+            execution.queue.release()
+        else:
+            execution.queue.leave(execution.ticket)
 
     async def _run(
         self, engine: Engine, model: ModelRef, job: JobSpec, execution: _Execution
@@ -275,24 +304,37 @@ class Host:
             return None
         return round(self._job_seconds * queue.queued / max(1, queue.slots), 3)
 
-    async def _report_progress(self) -> None:
+    async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            now = self._clock.now()
-            for execution in list(self._executions):
-                if not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
-                    execution.last_sent = now
-                    self._tasks.spawn(self._send_progress(execution), "sign-of-life")
+            await asyncio.sleep(TICK)
+            if self._load_changed:
+                self._load_changed = False
+                self._on_load(self.load())
+            self._report_progress(self._clock.now())
+
+    def _report_progress(self, now: float) -> None:
+        for execution in self._executions:
+            if not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
+                execution.last_sent = now
+                self._tasks.spawn(self._send_progress(execution), "sign-of-life")
 
     async def _send_progress(self, execution: _Execution) -> None:
         ticket, queue = execution.ticket, execution.queue
         waiting = ticket is not None and not ticket.granted.done()
         position = queue.position(ticket) if ticket is not None and waiting else 0
         message = Progress("queued" if waiting else "running", position, self._eta(queue))
-        try:
-            await execution.send(message)
-        except LinkError:
-            log.debug("no sign of life for job %s: its gateway is gone", execution.offer.job_id)
+        await _send_if_wanted(execution, message)
+
+
+def _accept(queue: SlotQueue) -> Accept:
+    return Accept(queue.running, queue.queued, queue.slots)
+
+
+async def _send_if_wanted(execution: _Execution, message: WorkerMessage) -> None:
+    try:
+        await execution.send(message)
+    except LinkError:
+        log.debug("the gateway of job %s is gone", execution.offer.job_id)
 
 
 async def _receive_body(stream: Stream, size: int) -> JobSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from collections import Counter
@@ -36,6 +37,8 @@ LOOKUP_SECONDS = 2.0
 """Patience for the DHT when nobody in the view serves a model."""
 BUSY_LEAST, BUSY_MOST = 0.05, 2.0
 """A node that refused as busy is passed over for as long as it said, within these seconds."""
+WATCH_EVERY = 0.1
+"""Seconds between looks for workers that have fallen silent."""
 MAX_BUSY = 2_000
 """Nodes remembered as busy; as many as the directory holds."""
 
@@ -81,7 +84,12 @@ class MeshDispatch:
         self.rng = rng
         self._outstanding: Counter[NodeId] = Counter()
         self._busy: dict[NodeId, float] = {}
+        self._runs: dict[MeshRun, NodeId] = {}
         self.counters = DispatchCounters()
+
+    def start(self) -> None:
+        """Begin to watch over runs whose worker has not answered yet."""
+        self._tasks.supervise(self._watch_silence, "silence")
 
     async def submit(self, job: JobSpec, request: Request) -> MeshRun:
         """See mesh.ports.Dispatch."""
@@ -151,14 +159,26 @@ class MeshDispatch:
         self.counters.remote += 1
         return RemoteAttempt(stream, body, self._tasks)
 
-    def hold(self, node: NodeId) -> None:
-        """Count a job as running on a node, until `let_go`."""
+    def hold(self, run: MeshRun, node: NodeId) -> None:
+        """Count a run as being on a node, until `let_go`."""
+        self._runs[run] = node
         self._outstanding[node] += 1
 
-    def let_go(self, node: NodeId) -> None:
+    def let_go(self, run: MeshRun) -> None:
+        """The run is on no node any more. Harmless when it was on none."""
+        node = self._runs.pop(run, None)
+        if node is None:
+            return
         self._outstanding[node] -= 1
         if not self._outstanding[node]:
             del self._outstanding[node]
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            now = time.monotonic()
+            for run in list(self._runs):
+                run.check_silence(now)
 
     def _named(self, name: str) -> list[Candidate]:
         found = [self._remote(provider) for provider in self._view.providers(name)]

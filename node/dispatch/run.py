@@ -63,9 +63,9 @@ class Workers(Protocol):
         self, candidate: Candidate, job: JobSpec, request: Request, attempt: int
     ) -> Attempt: ...
 
-    def hold(self, node: NodeId) -> None: ...
+    def hold(self, run: MeshRun, node: NodeId) -> None: ...
 
-    def let_go(self, node: NodeId) -> None: ...
+    def let_go(self, run: MeshRun) -> None: ...
 
 
 class MeshRun:
@@ -79,11 +79,14 @@ class MeshRun:
         self._submitted = time.monotonic()
         self._deadline = self._submitted + request.deadline
         self._attempt: Attempt | None = None
+        self._first: WorkerMessage | None = None
+        """By what the worker accepted, when that was more than Accept."""
         self._node: NodeId | None = None
-        self._held: NodeId | None = None
         self._failed: set[NodeId] = set()
         self._eta = 1.0
+        self._waited_for_slot = False
         self._started = False
+        self._silent_since = self._submitted
         self.attempts = 0
         self.routing_seconds = 0.0
         self.queue_seconds = 0.0
@@ -98,6 +101,7 @@ class MeshRun:
     async def find_worker(self) -> None:
         """Offer the job around until someone accepts. Raises JobError."""
         while True:
+            self._check_deadline()
             decision = decide(await self._candidates(), self._demand, self._workers.rng)
             if not decision.order:
                 raise self._nobody_fits(decision)
@@ -111,15 +115,16 @@ class MeshRun:
         """See mesh.ports.Run."""
         while True:
             try:
-                message = await self._receive()
-            except (LinkError, WireError, TimeoutError) as error:
-                await self._replace_worker(str(error) or "the worker fell silent")
+                message = self._first or await self._receive()
+            except (LinkError, WireError) as error:
+                await self._replace_worker(str(error))
                 continue
+            self._first = None
             if isinstance(message, Chunk):
                 self._started = True
                 yield message
             elif isinstance(message, Progress):
-                self._eta = message.eta or self._eta
+                self._note_progress(message)
                 yield message
             elif isinstance(message, Finished):
                 self.queue_seconds = message.queue_seconds
@@ -129,12 +134,21 @@ class MeshRun:
             elif isinstance(message, Fail):
                 self._raise_if_final(message.code, message.reason, message.param, message.final)
                 await self._replace_worker(message.reason)
-            else:
-                await self._replace_worker("the worker answered out of turn")
+            elif isinstance(message, Refuse):
+                await self._replace_worker(message.reason)
 
     async def close(self) -> None:
         """See mesh.ports.Run."""
         self._release(cancel=True)
+
+    def check_silence(self, now: float) -> None:
+        """Called every so often: gives up a worker that has not shown life, or is too late.
+
+        A tenth of a second late is good enough, and far cheaper than a timer per message.
+        """
+        late = now > self._deadline or now - self._silent_since > SILENCE_SECONDS
+        if late and not self._started and self._attempt is not None:
+            self._attempt.cancel()
 
     async def _candidates(self) -> list[Candidate]:
         found = await self._workers.candidates(self._job.model)
@@ -146,12 +160,13 @@ class MeshRun:
     async def _offer(self, candidate: Candidate) -> bool:
         """True when the candidate accepted. Raises JobError when no other could do better."""
         self.attempts += 1
-        self._node = self._held = candidate.node
-        self._workers.hold(candidate.node)
+        self._node = candidate.node
+        self._workers.hold(self, candidate.node)
         try:
             self._attempt = await self._workers.start_attempt(
                 candidate, self._job, self._request, self.attempts
             )
+            self._silent_since = time.monotonic()
             answer = await self._receive()
         except (LinkError, TimeoutError) as error:
             log.info("job %s: %s is no way: %s", self._request.job_id, candidate.node, error)
@@ -160,42 +175,48 @@ class MeshRun:
         except WireError as error:
             self._release(cancel=True)
             raise InvalidRequest(str(error)) from error
-        if isinstance(answer, Accept):
+        if not isinstance(answer, Refuse):
+            self._first = None if isinstance(answer, Accept) else answer
             return True
         self._give_up(candidate.node, forever=False)
         self._judge(candidate, answer)
         return False
 
-    def _judge(self, candidate: Candidate, answer: WorkerMessage) -> None:
+    def _judge(self, candidate: Candidate, refusal: Refuse) -> None:
         """What a worker's refusal means for the rest of the search."""
-        if isinstance(answer, Refuse) and answer.code == "busy":
-            self._eta = answer.retry_after or self._eta
-            self._workers.note_busy(candidate, answer.retry_after)
-            return
-        self._failed.add(candidate.node)
-        if isinstance(answer, Refuse):
-            self._raise_if_final(answer.code, answer.reason, answer.param, False)
+        if refusal.code == "busy":
+            self._waited_for_slot = True
+            self._eta = refusal.retry_after or self._eta
+            self._workers.note_busy(candidate, refusal.retry_after)
+        else:
+            self._failed.add(candidate.node)
 
     async def _pause(self, decision: Decision) -> None:
         waits = [self._workers.seconds_busy(c) for c in decision.order]
         waits = [wait for wait in waits if wait > 0]
         if not waits:
             return  # every candidate failed rather than being busy: look at what is left
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise self._overloaded()
+        remaining = max(0.0, self._deadline - time.monotonic())
+        self._waited_for_slot = True
         spread = self._workers.rng.uniform(1.0, 1.5)
         await asyncio.sleep(min(remaining, max(PAUSE_LEAST, min(waits)) * spread))
 
     async def _receive(self) -> WorkerMessage:
         assert self._attempt is not None
-        if self._started:
-            return await self._attempt.receive()
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
+        message = await self._attempt.receive()
+        self._silent_since = time.monotonic()
+        return message
+
+    def _note_progress(self, progress: Progress) -> None:
+        self._waited_for_slot = self._waited_for_slot or progress.state == "queued"
+        self._eta = progress.eta or self._eta
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() < self._deadline:
+            return
+        if self._waited_for_slot:
             raise self._overloaded()
-        async with asyncio.timeout(min(SILENCE_SECONDS, remaining)):
-            return await self._attempt.receive()
+        raise JobFailed(f"No node gave a first answer within {self._request.deadline:g} s")
 
     async def _replace_worker(self, reason: str) -> None:
         """Go on with the next candidate, which the client must not notice."""
@@ -204,6 +225,7 @@ class MeshRun:
         self._give_up(node)
         if self._started:
             raise JobFailed("The node that served this request was lost before it was done")
+        self._check_deadline()
         await self.find_worker()
 
     def _raise_if_final(self, code: str, reason: str, param: str | None, final: bool) -> None:
@@ -213,6 +235,7 @@ class MeshRun:
             raise kind(reason, param=param)
 
     def _give_up(self, node: NodeId, *, forever: bool = True) -> None:
+        self._first = None
         self._release(cancel=True)
         if forever:
             self._failed.add(node)
@@ -221,9 +244,7 @@ class MeshRun:
         attempt, self._attempt = self._attempt, None
         if attempt is not None and cancel:
             attempt.cancel()
-        held, self._held = self._held, None
-        if held is not None:
-            self._workers.let_go(held)
+        self._workers.let_go(self)
 
     def _nobody_fits(self, decision: Decision) -> JobError:
         lacking = [name[3:] for name in decision.excluded if name.startswith("no_")]

@@ -1,0 +1,132 @@
+"""What a node says of itself: to people, to programs, to metrics. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dht.bootstrap import Bootstrap
+from dht.directory import Directory
+from dht.kademlia import KademliaDirectory
+from mesh.ids import NodeId
+from mesh.links.pool import LinkPool
+from mesh.version import VERSION
+from node.banner import Banner
+from node.config import Config
+from node.dispatch.mesh_dispatch import MeshDispatch
+from node.gateway.settings import Health
+from node.hardware.hardware import Hardware
+from node.hardware.probe import probe_hardware
+from node.hardware.summary import summarise
+from services.catalog import Catalog
+from services.host import Host
+
+
+class Report:
+    """Collects facts from the parts of one node when asked."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        node_id: NodeId,
+        links: LinkPool,
+        directory: Directory,
+        table: KademliaDirectory,
+        bootstrap: Bootstrap,
+        catalog: Catalog,
+        host: Host,
+        dispatch: MeshDispatch,
+    ) -> None:
+        self._config = config
+        self._node_id = node_id
+        self._links = links
+        self._directory = directory
+        self._table = table
+        self._bootstrap = bootstrap
+        self._catalog = catalog
+        self._host = host
+        self._dispatch = dispatch
+        self._hardware: Hardware | None = None
+        self.draining = False
+
+    async def probe(self) -> None:
+        """Look at the machine once; every probe has its own time limit."""
+        self._hardware = await probe_hardware(self._config.data_dir)
+
+    def state(self) -> str:
+        """starting, first, isolated, joined or draining."""
+        return "draining" if self.draining else self._bootstrap.state
+
+    def health(self) -> Health:
+        """Ready unless draining or cut off from a mesh that should be there."""
+        state = self.state()
+        reason = "no other node answers; it keeps trying" if state == "isolated" else ""
+        return Health(ready=state in ("first", "joined"), state=state, reason=reason)
+
+    def notes(self) -> tuple[str, ...]:
+        """What the owner should know."""
+        roles = [
+            f"role {role} is not built yet and not advertised"
+            for role in self._config.unbuilt_roles
+        ]
+        conflicts = [conflict.text for conflict in self._links.conflicts]
+        return (*roles, *self._catalog.notes(), *conflicts)
+
+    def banner(self, http: str, mesh: str) -> Banner:
+        """The facts for the ready line."""
+        addresses = [url.removeprefix("tcp://") for url in self._links.addresses]
+        return Banner(
+            node_id=self._node_id,
+            http=http,
+            mesh=mesh,
+            state=self.state(),
+            network=self._config.network,
+            join=f"{self._node_id}@{addresses[0]}" if addresses else "",
+            hardware=summarise(self._hardware) if self._hardware else "",
+            models=tuple(model.ref.name for model in self._catalog.models()),
+            notes=self.notes(),
+        )
+
+    def node_info(self) -> Mapping[str, Any]:
+        """The body of GET /api/node."""
+        return {
+            "version": VERSION,
+            "network": self._config.network,
+            "state": self.state(),
+            "roles": list(self._config.built_roles),
+            "unbuilt_roles": list(self._config.unbuilt_roles),
+            "addresses": list(self._links.addresses),
+            "in_flight": self._host.in_flight,
+            "load": asdict(self._host.load()),
+            "links": len(self._links.all()),
+            "models": [asdict(model) for model in self._catalog.models()],
+            "aliases": dict(self._config.aliases),
+            "hardware": asdict(self._hardware) if self._hardware else None,
+            "notes": list(self.notes()),
+        }
+
+    def counters(self) -> Mapping[str, float]:
+        """Figures for /metrics, by name."""
+        figures: dict[str, float] = {
+            "links": len(self._links.all()),
+            "directory_nodes": len(self._directory.view.peers()),
+            "directory_records_refused": self._directory.refused,
+            "dht_contacts": self._table.contacts,
+            "dht_records": self._table.held,
+            "jobs_in_flight": self._host.in_flight,
+        }
+        figures |= _plain_figures("link", asdict(self._links.metrics))
+        figures |= _plain_figures("dht", asdict(self._table.counters))
+        figures |= _plain_figures("host", asdict(self._host.counters))
+        figures |= _plain_figures("dispatch", asdict(self._dispatch.counters))
+        return figures
+
+
+def _plain_figures(prefix: str, counters: Mapping[str, Any]) -> dict[str, float]:
+    """Single numbers as they are; counts by cause as their sum."""
+    return {
+        f"{prefix}_{name}": sum(value.values()) if isinstance(value, dict) else value
+        for name, value in counters.items()
+    }
