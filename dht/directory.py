@@ -138,9 +138,10 @@ class Directory:
         models: Sequence[ServedModel],
         version: str,
     ) -> NodeRecord:
-        """Say what this node is now; pushed to peers when it differs. Returns what fits a record.
+        """Say what this node is now; pushed to peers when it differs. Returns all of it, unsigned.
 
-        Models beyond 8 KiB are left out, descriptions first; look-ups still find them.
+        Peers get what fits into 8 KiB: descriptions are left out first, then the last models, which
+        look-ups find if what is returned is offered to the table.
         """
         wanted = NodeRecord(
             node_id=self._key.node_id,
@@ -155,8 +156,8 @@ class Directory:
         )
         if self._own is None or (wanted != self._wanted and not self._leaving):
             self._wanted = wanted
-            return self._publish(wanted).record
-        return self._own.record
+            self._publish(wanted)
+        return wanted
 
     def set_load(self, load: Load) -> None:
         """Say how busy this node is; linked peers hear of it within 0.2 s."""

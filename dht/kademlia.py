@@ -30,6 +30,8 @@ MAX_REMEMBERED = 512
 """Seconds a search's outcome is used again, found or not, and outcomes remembered."""
 MAX_SEARCHES = 32
 """Different names searched for at one time; further ones wait."""
+GROWTH = 4
+"""How many times larger the table is before a node looks for its own neighbourhood again."""
 UPKEEP_EVERY = 60.0
 """Seconds between upkeep: dropping dead records, refreshing buckets, asking one old contact."""
 
@@ -86,6 +88,7 @@ class KademliaDirectory:
             calls=self._calls,
             search=self._search,
             counters=self.counters,
+            rng=self._rng,
         )
         self._outcomes: OrderedDict[Names, tuple[float, Sequence[NodeRecord]]] = OrderedDict()
         self._searching: dict[Names, asyncio.Task[Sequence[NodeRecord]]] = {}
@@ -185,9 +188,9 @@ class KademliaDirectory:
         self._note_growth()
 
     def _note_growth(self) -> None:
-        """When the table doubled: look for this node's own neighbourhood, store what is due."""
+        """When the table has grown much: look for this node's own neighbourhood, store again."""
         contacts = len(self._server.table)
-        if contacts >= 2 * max(self._joined_among, 1) or (contacts and not self._joined_among):
+        if contacts and contacts >= GROWTH * self._joined_among:
             self._joined_among = contacts
             self._publisher.wake()
             if not self._tasks.closing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from random import Random
 
 from dht.contact import Contact
 from dht.counters import DhtCounters
@@ -26,8 +27,10 @@ from mesh.wire.dht_records import (
     table_key,
 )
 
-REPLICAS = 12
-"""Holders of each record: with 30 % of all nodes dead at once, one in two million is lost."""
+REPLICAS = 10
+"""Holders of each record: with 30 % of all nodes dead at once, six in a million are lost."""
+START_PAUSE = 1.0
+"""Seconds, at most, between the first contact and the first storing."""
 MAX_AT_ONCE = 4
 """Offerings being stored at one time."""
 FAREWELL = 1.0
@@ -49,6 +52,7 @@ class Publisher:
         calls: TableCalls,
         search: Search,
         counters: DhtCounters,
+        rng: Random,
     ) -> None:
         self._key = key
         self._mesh_id = mesh_id
@@ -58,6 +62,7 @@ class Publisher:
         self._calls = calls
         self._search = search
         self._counters = counters
+        self._rng = rng
         self._offerings = Offerings()
         self._seq = boot << 32
         self._changed = asyncio.Event()
@@ -73,6 +78,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Store whatever is due, for ever."""
+        await self._first_contact()
         while True:
             self._changed.clear()
             contacts = len(self._server.table)
@@ -98,6 +104,13 @@ class Publisher:
         if calls:
             await asyncio.wait(calls, timeout=FAREWELL)
 
+    async def _first_contact(self) -> None:
+        """Wait for somebody to store with, and a moment more: a mesh that starts is busy."""
+        while not len(self._server.table):
+            self._changed.clear()
+            await self._changed.wait()
+        await asyncio.sleep(self._rng.uniform(0.2, 1.0) * START_PAUSE)
+
     async def _sleep(self, until: float | None) -> None:
         patience = None if until is None else max(0.05, until - self._clock.now())
         try:
@@ -121,12 +134,12 @@ class Publisher:
     async def _store(self, signed: SignedDhtRecord) -> int:
         """Store with the nearest; returns how many hold it now, this node not counted."""
         key = signed.record.key
-        nearest = await self._search.find_nodes(key)
+        nearest = await self._search.find_nodes(key, k=REPLICAS)
         if self._server.me.serving and _is_among(self._key, key, nearest):
             own = self._key.node_id
             self._server.store.put(signed, signed.record.ttl, own, self._clock.now())
         request = wire.Store(self._server.me, ((signed.record.ttl, signed.data),))
-        return sum(await self._ask_all(nearest[:REPLICAS], request))
+        return sum(await self._ask_all(nearest, request))
 
     async def _ask_all(self, holders: Sequence[Contact], request: wire.Store) -> list[bool]:
         async def ask(contact: Contact) -> bool:

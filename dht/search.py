@@ -10,6 +10,7 @@ from dht.contact import Contact
 from dht.counters import DhtCounters
 from dht.gathering import Gathering
 from dht.lookup import Lookup
+from dht.routing import K
 from dht.table_calls import TableCalls
 from dht.table_server import TableServer
 from mesh.clock import Clock
@@ -49,10 +50,10 @@ class Search:
         self._counters = counters
         self._rng = rng
 
-    async def find_nodes(self, key: bytes) -> list[Contact]:
-        """The nearest contacts that answered, nearest first."""
+    async def find_nodes(self, key: bytes, *, k: int = K) -> list[Contact]:
+        """The k nearest contacts that answered, nearest first."""
         request = wire.FindNodes(self._server.me, key)
-        lookup = self._lookup(key)
+        lookup = self._lookup(key, k)
 
         async def take(contact: Contact, answer: wire.DhtAnswer) -> bool:
             return False
@@ -106,11 +107,11 @@ class Search:
             return None
         return NodeId(f"{self._rng.getrandbits(160):040x}")
 
-    def _lookup(self, key: bytes) -> Lookup:
+    def _lookup(self, key: bytes, k: int = K) -> Lookup:
         self._counters.lookups += 1
         self._server.table.touch(key, self._clock.now())
         nearest = self._calls.hopeful(self._server.table.nearest(key))
-        return Lookup(self._own, key, nearest, prefer=self._calls.is_cheap)
+        return Lookup(self._own, key, nearest, k=k, prefer=self._calls.is_cheap)
 
     async def _run(self, lookup: Lookup, request: wire.DhtRequest, take: Take) -> None:
         """Until the core is done or `take` says that it is enough.
