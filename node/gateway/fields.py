@@ -19,6 +19,9 @@ _WORDS = {
     type(None): "null",
 }
 
+MAX_EXACT = 2.0**53
+"""Above this a JSON number read as a float may stand for several integers (RFC 8259, 6)."""
+
 
 def wrong_type(name: str, expected: str, value: object) -> InvalidRequest:
     """The refusal for a field of the wrong type."""
@@ -41,7 +44,7 @@ def take_int(body: dict[str, Any], name: str, low: int, high: int) -> int | None
     value = body.pop(name, None)
     if value is None:
         return None
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, "an integer", value)

@@ -56,8 +56,9 @@ class Gateway:
         text = TextHandlers(
             generation=generation, serves=info.serves, engine_of=info.engine_of, clock=clock
         )
+        self.routes = build_routes(OpenAIHandlers(generation), text, info)
         self._application = Application(
-            routes=build_routes(OpenAIHandlers(generation), text, info),
+            routes=self.routes,
             accounts=accounts,
             metrics=self._metrics,
             settings=settings,

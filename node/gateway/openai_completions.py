@@ -56,7 +56,7 @@ def take_prompt(fields: dict[str, Any]) -> str | tuple[int, ...]:
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, list) and prompt and all(map(_is_token_id, prompt)):
-        return tuple(prompt)
+        return tuple(map(int, prompt))
     if isinstance(prompt, list) and len(prompt) > 1 and isinstance(prompt[0], (str, list)):
         words = "prompt holds several prompts; send one per request"
         raise InvalidRequest(words, param="prompt")
@@ -65,7 +65,10 @@ def take_prompt(fields: dict[str, Any]) -> str | tuple[int, ...]:
 
 
 def _is_token_id(value: object) -> bool:
-    return type(value) is int and 0 <= value < MAX_TOKEN_ID
+    # 7.0 is an integer to JSON Schema, so some clients send it.
+    if type(value) is not int and not (isinstance(value, float) and value.is_integer()):
+        return False
+    return 0 <= value < MAX_TOKEN_ID
 
 
 class CompletionStream:
