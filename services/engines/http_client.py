@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Literal
@@ -168,15 +169,13 @@ class HttpClient:
         return connection
 
     def _reuse(self) -> Connection | None:
-        """The idle connection used last, if it is young enough; the oldest rest until they end."""
-        if not self._idle:
-            return None
-        connection = self._idle.pop()
-        if asyncio.get_running_loop().time() - connection.idle_since < IDLE_SECONDS:
-            return connection
-        for old in (connection, *self._idle):
-            old.abort()
-        self._idle.clear()
+        """The idle connection used last, unless it is too old; then the others are older still."""
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open and connection.idle_since > oldest:
+                return connection
+            connection.abort()
         return None
 
     async def _connect(self) -> Connection:
@@ -192,8 +191,7 @@ class HttpClient:
                     ssl=self._ssl,
                 )
         except OSError as error:  # refused, unreachable, unresolved, timed out, TLS refused
-            reason = os.strerror(error.errno) if error.errno else str(error) or "no answer in time"
-            raise EngineUnavailable(f"{self.origin} cannot be reached: {reason}") from error
+            raise EngineUnavailable(f"{self.origin} cannot be reached: {_reason(error)}") from error
         self._live.add(connection)
         return connection
 
@@ -223,6 +221,16 @@ def check_url(url: str) -> SplitResult:
     if not usable or not clean or "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError("engine", url[:200], allowed)
     return parts
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError | socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _fixed_head(host: str, api_key: str) -> bytes:

@@ -254,6 +254,8 @@ class Connection(asyncio.Protocol):
             self._framed = True
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         self.status = self._parser.get_status_code()
         if self.status < 200:
             return  # 100 Continue and 103 Early Hints come before the answer
@@ -263,6 +265,8 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def on_body(self, body: bytes) -> None:
+        if self.complete:
+            return
         self._fruitful = True
         if self._lingering >= 0:
             self._lingering -= len(body)
@@ -275,6 +279,8 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def on_message_complete(self) -> None:
+        if self.complete:
+            return
         if not self._head_done:
             self.headers = {}
             return

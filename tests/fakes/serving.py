@@ -49,6 +49,8 @@ class FakeServer:
     async def stop(self) -> None:
         """Cut every connection and stop listening, as a killed engine does. Safe to call twice."""
         runner, self._runner = self._runner, None
+        for transport in self.seen.connections:
+            transport.abort()
         if runner is not None:
             await runner.cleanup()
 
@@ -104,7 +106,8 @@ class FakeServer:
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.seen.connections.add(request.transport)
+        if request.transport is not None:
+            self.seen.connections.add(request.transport)
         refused = None if request.path == "/fake" else self.refuse(request)
         response = refused or await handler(request)
         if not response.prepared:
