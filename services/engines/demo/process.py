@@ -132,7 +132,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def _input(self) -> asyncio.WriteTransport | None:
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
-        return pipe if isinstance(pipe, asyncio.WriteTransport) else None
+        return cast("asyncio.WriteTransport | None", pipe)
 
 
 class DemoProcess:
