@@ -124,7 +124,7 @@ class MeshLink:
 
     def open(self, kind: StreamKind, *, priority: Priority = Priority.CHUNK) -> LinkStream:
         """Start a stream. Raises LinkClosed, or StreamReset when too many are open."""
-        if self.successor is not None and not self.successor.closed:
+        if self.successor is not None:
             return self.successor.open(kind, priority=priority)
         if self.ended is not None:
             raise self.ended.error()
@@ -256,6 +256,10 @@ class MeshLink:
         """The peer is silent: no use in saying goodbye."""
         self._pipe.abort()
         self._end("silence", f"{self._peer[:8]} has been silent for too long")
+
+    def cut(self) -> None:
+        """End the pipe at once, whatever is still queued."""
+        self._pipe.abort()
 
     @property
     def idle(self) -> bool:

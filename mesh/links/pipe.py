@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 PIPE_HIGH_WATER = 64 * 1024
 """Bytes a pipe buffers before it asks to pause; small, so that priorities are decided late."""
 PIPE_LOW_WATER = 16 * 1024
+CLOSE_PATIENCE = 1.0
+"""Seconds a closed pipe may take to send what is queued."""
 MAX_ADDRESS = 256
 SCHEMES = ("tcp", "ws", "wss")
 WEBSOCKET_PATH = "/mesh"
@@ -54,7 +56,7 @@ class Pipe(Protocol):
     def resume_reading(self) -> None: ...
 
     def close(self) -> None:
-        """Send what is queued, then end."""
+        """Send what is queued, at most for CLOSE_PATIENCE, then end."""
         ...
 
     def abort(self) -> None:

@@ -222,6 +222,8 @@ class LinkPool:
             self._all_released.set()
 
     def _gone_away(self, link: MeshLink, code: int, reason: str) -> None:
+        if code == GoawayCode.SUPERSEDED and self._roster.get(link.peer) is link:
+            return  # the other link is about to come up here too, and retires this one
         if code in DRAINING:
             self._roster.retire(link, GoawayCode(code), "agreed")
         elif code in (GoawayCode.CLONED, GoawayCode.RESTARTED):
@@ -263,3 +265,5 @@ class LinkPool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_PATIENCE):
                 await self._all_released.wait()
+        for link in list(self._held):
+            link.cut()

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import cast
 
 from mesh.errors import DialError
-from mesh.links.pipe import PIPE_HIGH_WATER, PIPE_LOW_WATER, Address, Pipe, PipeReceiver
+from mesh.links.pipe import (
+    CLOSE_PATIENCE,
+    PIPE_HIGH_WATER,
+    PIPE_LOW_WATER,
+    Address,
+    Pipe,
+    PipeReceiver,
+)
 
 BACKLOG = 256
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
@@ -24,6 +31,7 @@ class TcpPipe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._remote = self._source = ""
         self._lost: str | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     # ── Pipe ────────────────────────────────────────────────────────────────────────────────────
 
@@ -53,8 +61,11 @@ class TcpPipe(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self._patience is None:
             self._transport.close()
+            # A peer that does not read would keep what is queued here for ever.
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(CLOSE_PATIENCE, self._transport.abort)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -77,6 +88,8 @@ class TcpPipe(asyncio.Protocol):
             self._receiver.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         self._lost = "the connection ended" if exc is None else str(exc)
         if self._receiver is not None:
             self._receiver.pipe_lost(self._lost)

@@ -7,6 +7,8 @@ trusted and its certificate is not checked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable
 
@@ -22,12 +24,17 @@ from aiohttp import (
 
 from mesh.errors import DialError
 from mesh.lifecycle import Tasks
-from mesh.links.pipe import PIPE_HIGH_WATER, PIPE_LOW_WATER, Address, Pipe, PipeReceiver
+from mesh.links.pipe import (
+    CLOSE_PATIENCE,
+    PIPE_HIGH_WATER,
+    PIPE_LOW_WATER,
+    Address,
+    Pipe,
+    PipeReceiver,
+)
 
 MAX_WS_MESSAGE = 256 * 1024
 """Bytes of one WebSocket message; a link writes at most about 80 KiB at once."""
-CLOSE_PATIENCE = 1.0
-"""Seconds for the WebSocket's own closing handshake."""
 
 _Socket = ClientWebSocketResponse | web.WebSocketResponse
 
@@ -35,8 +42,8 @@ _Socket = ClientWebSocketResponse | web.WebSocketResponse
 class WebSocketPipe:
     """Implements `mesh.links.pipe.Pipe` over either end of a WebSocket."""
 
-    def __init__(self, socket: _Socket, remote: Address, tasks: Tasks) -> None:
-        self._socket = socket
+    def __init__(self, websocket: _Socket, remote: Address, tasks: Tasks) -> None:
+        self._socket = websocket
         self._remote = remote
         self._receiver: PipeReceiver | None = None
         self._outgoing: deque[bytes] = deque()
@@ -46,6 +53,7 @@ class WebSocketPipe:
         self._readable.set()
         self._closing = False
         self._paused = False
+        self._patience: asyncio.TimerHandle | None = None
         tasks.spawn(self._write_all(), "websocket writer")
 
     @property
@@ -76,13 +84,15 @@ class WebSocketPipe:
         self._readable.set()
 
     def close(self) -> None:
-        self._closing = True
-        self._wake.set()
+        if not self._closing:
+            self._closing = True
+            self._wake.set()
+            self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self._cut)
 
     def abort(self) -> None:
-        self._closing = True
         self._outgoing.clear()
-        self._wake.set()
+        self.close()
+        self._cut()
 
     async def run(self) -> None:
         """Deliver what comes until the WebSocket ends."""
@@ -102,6 +112,13 @@ class WebSocketPipe:
             if self._receiver is not None:
                 self._receiver.pipe_lost(reason)
 
+    def _cut(self) -> None:
+        """End the connection under the WebSocket, whose own close waits for the other end."""
+        connection = self._socket.get_extra_info("socket")
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     async def _write_all(self) -> None:
         try:
             while self._outgoing or not self._closing:
@@ -114,6 +131,8 @@ class WebSocketPipe:
             self._closing = True  # the reader sees the end and reports it
         finally:
             await self._socket.close()
+            if self._patience is not None:
+                self._patience.cancel()
 
     async def _write_one(self) -> None:
         data = self._outgoing.popleft()
@@ -127,7 +146,7 @@ class WebSocketPipe:
 async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks) -> Pipe:
     """Connect. Raises DialError."""
     try:
-        socket = await session.ws_connect(
+        websocket = await session.ws_connect(
             str(address),
             max_msg_size=MAX_WS_MESSAGE,
             compress=0,
@@ -136,7 +155,7 @@ async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks)
         )
     except (ClientError, OSError, ValueError) as error:
         raise DialError(f"{address}: {error}") from None
-    pipe = WebSocketPipe(socket, address, tasks)
+    pipe = WebSocketPipe(websocket, address, tasks)
     tasks.spawn(pipe.run(), "websocket reader")
     return pipe
 
@@ -145,15 +164,15 @@ async def accept_websocket(
     request: web.Request, tasks: Tasks, accepted: Callable[[Pipe], None]
 ) -> web.WebSocketResponse:
     """Serve one `GET /mesh` until its link ends; `accepted` must attach a receiver at once."""
-    socket = web.WebSocketResponse(
+    websocket = web.WebSocketResponse(
         max_msg_size=MAX_WS_MESSAGE, compress=False, timeout=CLOSE_PATIENCE
     )
-    await socket.prepare(request)
+    await websocket.prepare(request)
     host, port = _peer_of(request)
-    pipe = WebSocketPipe(socket, Address("ws", host, port), tasks)
+    pipe = WebSocketPipe(websocket, Address("ws", host, port), tasks)
     accepted(pipe)
     await pipe.run()
-    return socket
+    return websocket
 
 
 def client_session() -> ClientSession:
