@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The edge router: bootstrap only, so without what engines need. Build from the repository's root:
 #   docker build -f docker/edge.Dockerfile -t electrons-edge .
 ARG PYTHON_VERSION=3.11
@@ -20,28 +19,20 @@ RUN python -m venv --without-pip /opt/electrons \
 FROM dependencies AS application
 ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
-COPY README.md LICENSE ./
-COPY mesh mesh
-COPY dht dht
-COPY coordinator coordinator
-COPY services services
-COPY node node
-COPY edge_router edge_router
+# .dockerignore lets nothing in but what is shipped.
+COPY . .
 RUN python -m pip --python /opt/electrons/bin/python install --no-compile --no-deps --root /stage . \
- && /opt/electrons/bin/python prune_packages.py /stage \
- && mkdir -p /stage-data
+ && /opt/electrons/bin/python prune_packages.py /stage
 
 FROM base
 LABEL org.opencontainers.image.title="Distributed Electrons edge router" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=dependencies /opt/electrons /opt/electrons
 COPY --from=application /stage/ /
-COPY --from=application --chown=10001:10001 /stage-data /data
-COPY docker/health_check.py /opt/electrons/health_check.py
-ENV PATH=/opt/electrons/bin:$PATH HOME=/data ELECTRONS_DATA_DIR=/data \
-    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --chmod=0644 docker/health_check.py /opt/electrons/health_check.py
+ENV PATH=/opt/electrons/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# It keeps nothing on disk.
 USER 10001:10001
-VOLUME /data
 EXPOSE 7719
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/opt/electrons/bin/python", "-I", "/opt/electrons/health_check.py", "http://127.0.0.1:7719"]

@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The node. Build from the repository's root:
 #   docker build -f docker/node.Dockerfile -t electrons .
 ARG PYTHON_VERSION=3.11
@@ -20,13 +19,8 @@ RUN python -m venv --without-pip /opt/electrons \
 FROM dependencies AS application
 ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
-COPY README.md LICENSE ./
-COPY mesh mesh
-COPY dht dht
-COPY coordinator coordinator
-COPY services services
-COPY node node
-COPY edge_router edge_router
+# .dockerignore lets nothing in but what is shipped.
+COPY . .
 RUN python -m pip --python /opt/electrons/bin/python install --no-compile --no-deps --root /stage . \
  && /opt/electrons/bin/python prune_packages.py /stage \
  && mkdir -p /stage-data
@@ -37,7 +31,7 @@ LABEL org.opencontainers.image.title="Distributed Electrons node" \
 COPY --from=dependencies /opt/electrons /opt/electrons
 COPY --from=application /stage/ /
 COPY --from=application --chown=10001:10001 /stage-data /data
-COPY docker/health_check.py /opt/electrons/health_check.py
+COPY --chmod=0644 docker/health_check.py /opt/electrons/health_check.py
 ENV PATH=/opt/electrons/bin:$PATH HOME=/data ELECTRONS_DATA_DIR=/data \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A number, so that a cluster can see that it is not root.

@@ -9,7 +9,11 @@ from typing import Any
 from tests.containers.images import Images
 from tests.containers.podman import Podman
 
-HARDENED = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+HARDENED = (
+    # As Docker does it: nothing but /tmp and the volume can be written.
+    *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp"),
+    *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
+)
 
 
 class Fleet:

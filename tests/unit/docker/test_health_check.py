@@ -66,12 +66,18 @@ async def test_a_live_daemon_is_healthy_ready_or_not(status: int) -> None:
         assert await run_check(url) == (0, "healthy\n")
 
 
+async def test_an_edge_router_that_is_ok_is_healthy() -> None:
+    async with answering(200, b'{"status": "ok", "nodes": 3}', []) as url:
+        assert await run_check(url) == (0, "healthy\n")
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b'{"live": false, "state": "failed"}',
         b'{"state": "joined"}',
         b'{"live": "yes"}',
+        b'{"status": "unhealthy"}',
         b"[true]",
         b"<html>",
         b"",

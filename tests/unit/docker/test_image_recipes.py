@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
 DOCKERFILES = ("node.Dockerfile", "edge.Dockerfile")
-_COPIED_PACKAGE = re.compile(r"^COPY (\w+) (\w+)$", re.MULTILINE)
 
 
 def shipped_packages() -> set[str]:
@@ -30,17 +29,18 @@ def run_script(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
-@pytest.mark.parametrize("name", DOCKERFILES)
-def test_every_package_is_in_the_image(name: str) -> None:
-    copied = _COPIED_PACKAGE.findall((DOCKER / name).read_text())
-    assert {source for source, _ in copied} == shipped_packages()
-    assert all(source == target for source, target in copied)
-
-
-def test_every_package_is_in_the_build_context() -> None:
+def test_what_is_shipped_and_nothing_else_is_in_the_build_context() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
-    assert "*" in lines
-    assert {f"!{package}" for package in shipped_packages()} <= set(lines)
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    admitted = {rule[1:] for rule in rules if rule.startswith("!")}
+    assert admitted - shipped_packages() == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "docker/*.py",
+    }
+    assert shipped_packages() <= admitted
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
@@ -48,7 +48,6 @@ def test_the_last_stage_is_unprivileged_and_watched(name: str) -> None:
     last = (DOCKER / name).read_text().rpartition("\nFROM ")[2]
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
     assert re.search(r"^HEALTHCHECK ", last, re.MULTILINE)
-    assert re.search(r"^VOLUME /data$", last, re.MULTILINE)
     assert not re.search(r"^RUN ", last, re.MULTILINE)
 
 
@@ -57,7 +56,7 @@ def test_both_recipes_differ_only_in_what_they_are_for() -> None:
     without = " --without numpy safetensors"
     assert without in edge[2]
     assert edge[2].replace(without, "") == node[2]
-    assert edge[3] == node[3]
+    assert edge[3] == node[3].replace(" \\\n && mkdir -p /stage-data", "")
 
 
 def test_dependencies_are_printed_for_pip(tmp_path: Path) -> None:
