@@ -34,7 +34,13 @@ class LlamaEngine:
     Raises ConfigError when the extra is not installed or the file is no GGUF file.
     """
 
-    def __init__(self, model_file: Path | None, *, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model_file: Path | None,
+        *,
+        command: Sequence[str] | None = None,
+        restart_seconds: float = RESTART_SECONDS,
+    ) -> None:
         if model_file is None:
             raise ConfigError("model_file", "", "give --model FILE.gguf with --engine llama")
         _check_file(model_file)
@@ -49,7 +55,8 @@ class LlamaEngine:
         self._quantisation = quantisation_of(model_file.name)
         self._engine: OpenAIEngine | None = None
         self._status: EngineStatus | None = None
-        self._started = -RESTART_SECONDS
+        self._restart_seconds = restart_seconds
+        self._start_at = 0.0
 
     @property
     def name(self) -> str:
@@ -60,6 +67,11 @@ class LlamaEngine:
     def pid(self) -> int | None:
         """The server process, while it runs."""
         return self._server.pid
+
+    @property
+    def last_words(self) -> str:
+        """The last line the server process wrote."""
+        return self._server.last_words
 
     async def probe(self) -> EngineStatus:
         """As `Engine.probe`. Starts the server when it does not run."""
@@ -92,9 +104,9 @@ class LlamaEngine:
     async def _start(self) -> None:
         self._status = None
         now = time.monotonic()
-        if now - self._started < RESTART_SECONDS:
+        if now < self._start_at:
             raise EngineUnavailable(f"its server ended: {self._server.last_words}")
-        self._started = now
+        self._start_at = now + self._restart_seconds
         if self._engine is not None:
             await self._engine.close()
         port = await self._server.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from typing import Any, Literal
 
 from aiohttp import web
@@ -83,7 +84,8 @@ class FakeOpenAI(FakeServer):
 
     async def _metrics(self, request: web.Request) -> web.Response:
         running = min(self.seen.running, self.slots)
-        text = wire.vllm_metrics(self.model, running, self.seen.running - running)
+        waiting, cache = self.seen.running - running, self.slots * self.context
+        text = wire.vllm_metrics(self.model, running, waiting, cache)
         return web.Response(text=text)
 
     async def _props(self, request: web.Request) -> web.Response:
@@ -274,13 +276,14 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=8, help="tokens of an answer")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each token")
     parser.add_argument("--api-key", default="")
+    parser.add_argument("--api-key-env", default="", help="variable that holds the key")
     given = parser.parse_args()
     fake = FakeOpenAI(
         given.kind,
         model=given.model,
         context=given.context,
         slots=given.slots,
-        api_key=given.api_key,
+        api_key=os.environ[given.api_key_env] if given.api_key_env else given.api_key,
         knobs=Knobs(length=given.length, delay=given.delay),
     )
     serve_forever(fake, given.host, given.port)

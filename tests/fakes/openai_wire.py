@@ -186,9 +186,13 @@ def choice_chunk(
     return shown
 
 
-def vllm_metrics(model: str, running: int, waiting: int) -> str:
+def vllm_metrics(model: str, running: int, waiting: int, cache_tokens: int) -> str:
     """Prometheus text, docs.vllm.ai "Production Metrics"."""
     return (
+        "# HELP vllm:cache_config_info Information of the LLMEngine CacheConfig\n"
+        "# TYPE vllm:cache_config_info gauge\n"
+        'vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",'
+        f'num_gpu_blocks="{cache_tokens // 16}",sliding_window="None"}} 1.0\n'
         "# HELP vllm:num_requests_running Number of requests in model execution batches.\n"
         "# TYPE vllm:num_requests_running gauge\n"
         f'vllm:num_requests_running{{engine="0",model_name="{model}"}} {float(running)}\n'

@@ -349,6 +349,7 @@ async def test_vllm_tells_models_and_load(engine: OpenAIEngine, vllm: FakeOpenAI
     status = await engine.probe()
     (model,) = status.models
     assert (model.name, model.engine, model.context) == ("fake-7b", "vllm", 4096)
+    assert status.slots == 2  # as many jobs of 4096 tokens as its cache holds
     vllm.knobs.hang_after = 1
     async with aclosing(engine.run(chat(), MODEL)) as events:
         await anext(events)
