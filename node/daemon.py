@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from mesh.errors import ElectronsError
+from mesh.errors import ConfigError, ElectronsError
 from mesh.lifecycle import Tasks
 from mesh.storage.folder import DataFolder
 from mesh.storage.run_file import RunInfo, remove_run_file, write_run_file
@@ -169,6 +169,10 @@ class Daemon:
             await node.start()
         except OSError as error:
             return explain_start_error(error, self._config)
+        except ConfigError as error:
+            # A layer that knows no flags worded it; the system's own error names the setting.
+            cause = error.__cause__ or error.__context__
+            return explain_start_error(cause, self._config) if isinstance(cause, OSError) else error
         except ElectronsError as error:
             return error
         return None

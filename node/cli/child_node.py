@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import node
 from mesh.errors import ElectronsError
 from node.environment import environment
 
-ROOT = Path(node.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 READY_SECONDS = 15.0
 """Until the ready line; a slow machine takes a few seconds."""
 STOP_SECONDS = 6.0

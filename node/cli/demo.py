@@ -23,7 +23,7 @@ from node.cli.terminal import printable, remark, say, say_json
 PROMPTS = ("Tell me a story about an owl.", "Tell me a story about a fox.")
 RATE = 80
 """Tokens a second: slow enough to be seen coming."""
-MAX_TOKENS = 90
+MAX_TOKENS = 160
 JOIN_SECONDS = 10.0
 """From the last ready line until the gateway knows both workers."""
 POLL = 0.05

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import socket
 import subprocess
@@ -137,20 +136,6 @@ def test_a_wrong_setting_ends_it_before_anything_is_made(stage: Stage) -> None:
     assert daemon.ends_with() == 2
     assert "--slots: 'many' is not usable; give a whole number from 1 to 4096" in daemon.log
     assert not daemon.folder.exists()
-
-
-def test_without_room_for_its_files_it_says_so(stage: Stage, tmp_path: Path) -> None:
-    """A limit on file size stands in for a full disk: the kernel refuses the same writes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        daemon = stage("calm")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert daemon.ends_with() == 1
-    assert "lock cannot be locked (File too large)" in daemon.log
-    assert "free space" in daemon.log
-    assert "Traceback" not in daemon.log
 
 
 def test_the_banner_says_what_to_do_next(stage: Stage) -> None:
