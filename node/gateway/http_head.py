@@ -72,7 +72,8 @@ def read_head(raw: bytes, *, loopback: bool) -> PlainHead | None:
     local = loopback and not came_by_proxy(headers)
     head = Head(parser.get_method().decode("latin-1"), path, query, headers, local)
     length = int(headers.get("content-length", "0"))
-    return PlainHead(head, length, parser.should_keep_alive())
+    options = headers.get("connection", "").lower().split(",")
+    return PlainHead(head, length, "close" not in map(str.strip, options))
 
 
 def _is_plain(fields: _Fields) -> bool:
