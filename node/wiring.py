@@ -104,6 +104,7 @@ def build(config: Config) -> ElectronsNode:
         catalog=catalog,
         host=host,
         aliases=config.aliases,
+        clock=clock,
         tasks=tasks,
         rng=rng,
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from coordinator.scheduling.policy import Candidate
-from mesh.capability import Peer, ServedModel
-from mesh.errors import ModelNotFound, ModelUnavailable
+from mesh.capability import ModelRef, Peer, ServedModel
+from mesh.clock import Clock
+from mesh.errors import InvalidRequest, ModelNotFound, ModelUnavailable, WireError
 from mesh.ids import NodeId
 from mesh.jobs import JobSpec
 from mesh.lifecycle import Tasks
@@ -28,7 +29,7 @@ from node.dispatch.candidates import (
     resolve_alias,
 )
 from node.dispatch.run import MeshRun
-from services.catalog import Catalog
+from services.engines.engine import Engine
 from services.host import Host
 
 CONNECT_SECONDS = 2.0
@@ -54,6 +55,14 @@ class DispatchCounters:
     lookups: int = 0
 
 
+class OwnModels(Protocol):
+    """What this node serves itself: the catalog."""
+
+    def find(self, model: str) -> tuple[Engine, ModelRef, int] | None: ...
+
+    def models(self) -> tuple[ServedModel, ...]: ...
+
+
 class MeshDispatch:
     """Chooses a worker from local state and talks to it directly; asks no coordinator.
 
@@ -67,9 +76,10 @@ class MeshDispatch:
         links: Links,
         view: View,
         lookup: ProviderLookup | None,
-        catalog: Catalog,
+        catalog: OwnModels,
         host: Host,
         aliases: Mapping[str, str],
+        clock: Clock,
         tasks: Tasks,
         rng: Random,
     ) -> None:
@@ -81,8 +91,10 @@ class MeshDispatch:
         self._host = host
         self._aliases = aliases
         self._tasks = tasks
+        self.now = clock.now
         self.rng = rng
-        self._outstanding: Counter[NodeId] = Counter()
+        self.outstanding: Counter[NodeId] = Counter()
+        """Jobs from here per node, now."""
         self._busy: dict[NodeId, float] = {}
         self._runs: dict[MeshRun, NodeId] = {}
         self.counters = DispatchCounters()
@@ -114,21 +126,21 @@ class MeshDispatch:
 
     def seconds_busy(self, candidate: Candidate) -> float:
         """How long a node that refused as busy should still be passed over; 0.0: not at all."""
-        return max(0.0, self._busy.get(candidate.node, 0.0) - time.monotonic())
+        return max(0.0, self._busy.get(candidate.node, 0.0) - self.now())
 
     def note_busy(self, candidate: Candidate, retry_after: float) -> None:
         """Remember a refusal so that this gateway does not knock again at once."""
         if len(self._busy) >= MAX_BUSY:
             self._busy.clear()
         pause = min(BUSY_MOST, max(BUSY_LEAST, retry_after))
-        self._busy[candidate.node] = time.monotonic() + pause
+        self._busy[candidate.node] = self.now() + pause
 
     async def start_attempt(
         self, candidate: Candidate, job: JobSpec, request: Request, attempt: int
     ) -> Attempt:
         """Send an offer; `attempt` counts from 1.
 
-        Raises LinkError, TimeoutError or WireError when it cannot be sent.
+        Raises LinkError or TimeoutError when there is no way, InvalidRequest when it is too large.
         """
         if attempt > 1:
             self.counters.retries += 1
@@ -146,7 +158,10 @@ class MeshDispatch:
         if candidate.node == self._node_id:
             self.counters.local += 1
             return LocalAttempt(self._host, offer, self._tasks)
-        data, body = encode_offer(offer)
+        try:
+            data, body = encode_offer(offer)
+        except WireError as error:
+            raise InvalidRequest(str(error)) from error
         link = self._links.get(candidate.node)
         if link is None:
             link = await self._links.connect(
@@ -162,21 +177,21 @@ class MeshDispatch:
     def hold(self, run: MeshRun, node: NodeId) -> None:
         """Count a run as being on a node, until `let_go`."""
         self._runs[run] = node
-        self._outstanding[node] += 1
+        self.outstanding[node] += 1
 
     def let_go(self, run: MeshRun) -> None:
         """The run is on no node any more. Harmless when it was on none."""
         node = self._runs.pop(run, None)
         if node is None:
             return
-        self._outstanding[node] -= 1
-        if not self._outstanding[node]:
-            del self._outstanding[node]
+        self.outstanding[node] -= 1
+        if not self.outstanding[node]:
+            del self.outstanding[node]
 
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(WATCH_EVERY)
-            now = time.monotonic()
+            now = self.now()
             for run in list(self._runs):
                 run.check_silence(now)
 
@@ -194,10 +209,10 @@ class MeshDispatch:
 
     def _own(self, model: ServedModel) -> Candidate:
         load = self._host.load()
-        return own_candidate(self._node_id, model, load, self._outstanding[self._node_id])
+        return own_candidate(self._node_id, model, load, self.outstanding[self._node_id])
 
     def _remote(self, provider: Provider) -> Candidate:
-        return remote_candidate(provider, self._outstanding[provider.peer.record.node_id])
+        return remote_candidate(provider, self.outstanding[provider.peer.record.node_id])
 
     async def _look_up(self, lookup: ProviderLookup, name: str) -> list[Candidate]:
         self.counters.lookups += 1

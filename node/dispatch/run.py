@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Protocol
@@ -53,6 +52,8 @@ class Workers(Protocol):
     @property
     def rng(self) -> Random: ...
 
+    def now(self) -> float: ...
+
     async def candidates(self, model: str) -> list[Candidate]: ...
 
     def seconds_busy(self, candidate: Candidate) -> float: ...
@@ -76,7 +77,7 @@ class MeshRun:
         self._job = job
         self._request = request
         self._demand = make_demand(job, request)
-        self._submitted = time.monotonic()
+        self._submitted = self._workers.now()
         self._deadline = self._submitted + request.deadline
         self._attempt: Attempt | None = None
         self._first: WorkerMessage | None = None
@@ -86,7 +87,8 @@ class MeshRun:
         self._eta = 1.0
         self._waited_for_slot = False
         self._started = False
-        self._silent_since = self._submitted
+        self._listening_since = math.inf
+        """When it began to wait for the worker's next message; infinite while it does not."""
         self.attempts = 0
         self.routing_seconds = 0.0
         self.queue_seconds = 0.0
@@ -107,7 +109,7 @@ class MeshRun:
                 raise self._nobody_fits(decision)
             for candidate in decision.order:
                 if self._workers.seconds_busy(candidate) <= 0 and await self._offer(candidate):
-                    self.routing_seconds = time.monotonic() - self._submitted
+                    self.routing_seconds = self._workers.now() - self._submitted
                     return
             await self._pause(decision)
 
@@ -146,7 +148,7 @@ class MeshRun:
 
         A tenth of a second late is good enough, and far cheaper than a timer per message.
         """
-        late = now > self._deadline or now - self._silent_since > SILENCE_SECONDS
+        late = now > self._deadline or now - self._listening_since > SILENCE_SECONDS
         if late and not self._started and self._attempt is not None:
             self._attempt.cancel()
 
@@ -166,15 +168,11 @@ class MeshRun:
             self._attempt = await self._workers.start_attempt(
                 candidate, self._job, self._request, self.attempts
             )
-            self._silent_since = time.monotonic()
             answer = await self._receive()
-        except (LinkError, TimeoutError) as error:
+        except (LinkError, WireError, TimeoutError) as error:
             log.info("job %s: %s is no way: %s", self._request.job_id, candidate.node, error)
             self._give_up(candidate.node)
             return False
-        except WireError as error:
-            self._release(cancel=True)
-            raise InvalidRequest(str(error)) from error
         if not isinstance(answer, Refuse):
             self._first = None if isinstance(answer, Accept) else answer
             return True
@@ -196,23 +194,25 @@ class MeshRun:
         waits = [wait for wait in waits if wait > 0]
         if not waits:
             return  # every candidate failed rather than being busy: look at what is left
-        remaining = max(0.0, self._deadline - time.monotonic())
+        remaining = max(0.0, self._deadline - self._workers.now())
         self._waited_for_slot = True
         spread = self._workers.rng.uniform(1.0, 1.5)
         await asyncio.sleep(min(remaining, max(PAUSE_LEAST, min(waits)) * spread))
 
     async def _receive(self) -> WorkerMessage:
         assert self._attempt is not None
-        message = await self._attempt.receive()
-        self._silent_since = time.monotonic()
-        return message
+        self._listening_since = self._workers.now()
+        try:
+            return await self._attempt.receive()
+        finally:
+            self._listening_since = math.inf
 
     def _note_progress(self, progress: Progress) -> None:
         self._waited_for_slot = self._waited_for_slot or progress.state == "queued"
         self._eta = progress.eta or self._eta
 
     def _check_deadline(self) -> None:
-        if time.monotonic() < self._deadline:
+        if self._workers.now() < self._deadline:
             return
         if self._waited_for_slot:
             raise self._overloaded()
