@@ -20,13 +20,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "tests": frozenset(PACKAGES),
     "benchmarks": frozenset(PACKAGES) - {"tests"},
 }
-LAZY = frozenset({"llama_cpp", "torch", "uvloop", "pynvml", "difflib"})
+LAZY = frozenset({"llama_cpp", "torch", "uvloop", "pynvml", "zeroconf", "difflib"})
 """What a function may import: heavy extras, and what would slow the start of every command."""
 
 
-def imports_of(source: Source) -> Iterator[tuple[str, int]]:
-    """Modules a file imports, with the line."""
-    for node in ast.walk(source.tree):
+def imports_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Modules imported anywhere in a file or function, with the line."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -37,7 +37,7 @@ def find_upward_imports(sources: Iterable[Source]) -> list[str]:
     """Imports that point up or sideways, and relative ones."""
     found = []
     for source in sources:
-        for name, line in imports_of(source):
+        for name, line in imports_in(source.tree):
             top = name.split(".")[0]
             if name.startswith("."):
                 found.append(f"{source.path}:{line} imports relatively: {name}")
@@ -54,7 +54,7 @@ def find_local_imports(sources: Iterable[Source]) -> list[str]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 found += [
                     f"{source.path}:{line} imports {name} inside {node.name}"
-                    for name, line in imports_of(Source(source.path, ast.unparse(node)))
+                    for name, line in imports_in(node)
                     if name.split(".")[0] not in LAZY
                 ]
     return found
@@ -123,7 +123,7 @@ def test_a_planted_upward_import_is_found(path: str, text: str) -> None:
 def test_a_planted_local_import_is_found() -> None:
     planted = "import asyncio\nasync def late():\n    import json\n    import llama_cpp\n"
     assert find_local_imports([Source("node/a.py", planted)]) == [
-        "node/a.py:2 imports json inside late"
+        "node/a.py:3 imports json inside late"
     ]
 
 
