@@ -117,7 +117,8 @@ class Config(BaseModel):
     )
     network: Annotated[str, PlainValidator(parse_name)] = setting(
         "local",
-        "Name of the network. Nodes of different networks never mix.",
+        "Name of the network, or the id that `electrons mesh create` printed. Nodes of different "
+        "networks never mix.",
         flag="--network",
         metavar="NAME",
     )
@@ -236,12 +237,6 @@ class Config(BaseModel):
     def unbuilt_roles(self) -> tuple[Role, ...]:
         """The roles that were asked for and that this release cannot take."""
         return tuple(role for role in self.roles if role not in BUILT_ROLES)
-
-    @property
-    def key_digests(self) -> Mapping[str, str]:
-        """SHA-256 of each API key in hex, and the name its holder goes by in logs and queues."""
-        digests = [key.removeprefix("sha256:") for key in self.api_keys]
-        return {digest: f"key-{digest[:8]}" for digest in digests}
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
