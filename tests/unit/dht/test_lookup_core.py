@@ -104,10 +104,11 @@ def test_when_all_are_silent_it_waits_for_them_to_fail() -> None:
     lookup = Lookup(OWN, bytes(20), contacts)
     lookup.next(0.0, 0.5)
     lookup.next(0.5, 0.5)
-    assert not lookup.done
+    ended = [lookup.done]
     for contact in contacts:
         lookup.failed(contact.node)
-    assert lookup.done
+        ended.append(lookup.done)
+    assert ended == [False, False, False, True]
     assert lookup.nearest() == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dht.contact import Contact
-from dht.routing import REFRESH_AFTER, K, RoutingTable
+from dht.routing import MAX_BUCKETS, REFRESH_AFTER, K, RoutingTable
 from mesh.ids import NodeId
 
 TOP = NodeId("ff" * 20)
