@@ -16,8 +16,10 @@ from mesh.lifecycle import Tasks
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY = 3_600.0
-RETRY_AFTER = 60.0
-"""Seconds between announcements, and after a failed one; each +-20 %."""
+"""Seconds between announcements; each pause here is +-20 %."""
+RETRY_FIRST = 1.0
+RETRY_MOST = 60.0
+"""Seconds after a failed one, doubled from first to most: an edge may start after its nodes."""
 
 
 class EdgeAnnouncer:
@@ -42,9 +44,11 @@ class EdgeAnnouncer:
             self._tasks.supervise(partial(self._run, edge), "announce")
 
     async def _run(self, edge: EdgeClient) -> None:
+        retry = RETRY_FIRST
         while True:
             announced = await self._announce(edge)
-            pause = ANNOUNCE_EVERY if announced else RETRY_AFTER
+            pause = ANNOUNCE_EVERY if announced else retry
+            retry = RETRY_FIRST if announced else min(RETRY_MOST, retry * 2)
             await asyncio.sleep(pause * self._rng.uniform(0.8, 1.2))
 
     async def _announce(self, edge: EdgeClient) -> bool:

@@ -7,6 +7,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from dht.announcer import EdgeAnnouncer
 from dht.bootstrap import Bootstrap
 from dht.directory import Directory
 from dht.kademlia import KademliaDirectory
@@ -36,6 +37,7 @@ class Parts:
     table: KademliaDirectory
     neighbourhood: Neighbourhood
     bootstrap: Bootstrap
+    announcer: EdgeAnnouncer
     catalog: Catalog
     host: Host
     dispatch: MeshDispatch
@@ -88,6 +90,7 @@ class ElectronsNode:
         await probing
         closing.push_async_callback(parts.bootstrap.close)
         parts.bootstrap.start()
+        parts.announcer.start()
 
     async def drain(self, deadline_seconds: float) -> None:
         """Tell the mesh, take no new jobs, wait for the running ones."""

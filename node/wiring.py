@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from random import Random
 
+from dht.announcer import EdgeAnnouncer
 from dht.bootstrap import Bootstrap
 from dht.directory import Directory
 from dht.edge_client import EdgeClient
@@ -70,7 +72,9 @@ def build(config: Config) -> ElectronsNode:
     neighbourhood = Neighbourhood(
         own=key.node_id, directory=directory, links=links, clock=clock, tasks=tasks, rng=rng
     )
-    bootstrap = _build_bootstrap(config, key, links, directory, tasks, rng)
+    mesh_id = resolve_network(config.network)
+    edges = [EdgeClient(url, mesh_id=mesh_id, own=key.node_id) for url in config.edge]
+    bootstrap = _build_bootstrap(config, key, links, directory, edges, tasks, rng)
     choice = choose_engines(
         config.engines,
         slots=config.slots,
@@ -148,6 +152,7 @@ def build(config: Config) -> ElectronsNode:
             table=table,
             neighbourhood=neighbourhood,
             bootstrap=bootstrap,
+            announcer=EdgeAnnouncer(directory=directory, edges=edges, tasks=tasks, rng=rng),
             catalog=catalog,
             host=host,
             dispatch=dispatch,
@@ -177,7 +182,13 @@ def _build_links(config: Config, key: NodeKey, boot: Boot) -> LinkPool:
 
 
 def _build_bootstrap(
-    config: Config, key: NodeKey, links: LinkPool, directory: Directory, tasks: Tasks, rng: Random
+    config: Config,
+    key: NodeKey,
+    links: LinkPool,
+    directory: Directory,
+    edges: Sequence[EdgeClient],
+    tasks: Tasks,
+    rng: Random,
 ) -> Bootstrap:
     mesh_id = resolve_network(config.network)
     return Bootstrap(
@@ -188,6 +199,6 @@ def _build_bootstrap(
         addresses=config.join,
         remembered=RememberedPeers(config.data_dir / PEERS_FILE),
         mdns=Mdns(own=key.node_id, mesh_id=mesh_id, tasks=tasks) if config.mdns else None,
-        edges=[EdgeClient(url, mesh_id=mesh_id, own=key.node_id) for url in config.edge],
+        edges=edges,
         rng=rng,
     )
