@@ -199,7 +199,7 @@ class Daemon:
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _stop_signals():
             try:
                 loop.add_signal_handler(number, self._signalled)
             except NotImplementedError:  # Windows
@@ -213,6 +213,14 @@ class Daemon:
         log.info("draining, up to %g s; once more stops at once", DRAIN_SECONDS)
         self._deadline.arm(STOP_SECONDS, FAILED)
         self._stopping.set()
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Interrupt and terminate; a closed terminal too, unless nohup says to go on."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    return numbers
 
 
 async def _failure_of(node: Node) -> str:

@@ -37,7 +37,7 @@ def test_the_ready_line_and_the_run_file_tell_the_same(stage: Stage) -> None:
     assert (daemon.folder / RUN_FILE).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_drains_stops_and_leaves_nothing(stage: Stage, number: signal.Signals) -> None:
     daemon = stage("calm", "--json")
     daemon.first_line()
