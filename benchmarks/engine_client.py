@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -149,6 +150,46 @@ def engine_call(engine: OpenAIEngine, stream: bool) -> Call:
     return call
 
 
+class Sockets(asyncio.BufferedProtocol):
+    """The floor: bytes out, bytes in until the last ones have come, nothing understood."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(65536)
+        self.end = b""
+        self.done: asyncio.Future[None] | None = None
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        if self.done is not None and self.buffer.endswith(self.end, 0, size):
+            self.done.set_result(None)
+
+
+def floor_call(url: str, stream: bool) -> Call:
+    """Sockets alone, one connection a client kept by whoever is not using it."""
+    idle: list[tuple[asyncio.Transport, Sockets]] = []
+    parts = urlsplit(url)
+    body = json.dumps(payload(stream)).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = head.encode() + body
+    end = b"0\r\n\r\n" if stream else whole_body()[-20:]
+
+    async def call() -> None:
+        loop = asyncio.get_running_loop()
+        if not idle:
+            idle.append(
+                await loop.create_connection(Sockets, parts.hostname or "", parts.port or 80)
+            )
+        transport, sockets = idle.pop()
+        sockets.end, sockets.done = end, loop.create_future()
+        transport.write(request)
+        await sockets.done
+        idle.append((transport, sockets))
+
+    return call
+
+
 async def spend(call: Call, clients: int, seconds: float) -> tuple[float, float]:
     """Run for some seconds: (CPU microseconds a call, calls a second)."""
     done = 0
@@ -177,6 +218,7 @@ async def compare(url: str, *, stream: bool, clients: int, given: argparse.Names
             "aiohttp": aiohttp_call(session, url, stream),
             "http_client": bare_call(client, stream),
             "OpenAIEngine.run": engine_call(engine, stream),
+            "sockets alone": floor_call(url, stream),
         }
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
         for _ in range(given.rounds):

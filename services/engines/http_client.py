@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from mesh.errors import ConfigError, EngineError, EngineUnavailable
-from services.engines.http_connection import MAX_BUFFERED, Connection, StaleConnection
+from services.engines.http_connection import MAX_BUFFERED, READ_SIZE, Connection, StaleConnection
 
 Method = Literal["GET", "POST"]
 
@@ -111,6 +111,7 @@ class HttpClient:
         self._timeouts = timeouts or Timeouts()
         self._idle: list[Connection] = []
         self._live: set[Connection] = set()
+        self._buffer = bytearray(READ_SIZE)
         self._closed = False
 
     async def fetch(
@@ -185,7 +186,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self.origin, self._release),
+                    lambda: Connection(self.origin, self._buffer, self._release),
                     self._host,
                     self._port,
                     ssl=self._ssl,

@@ -21,6 +21,9 @@ from mesh.errors import EngineError, EngineUnavailable
 
 MAX_BUFFERED = 64 * 1024
 """Body bytes held unread before the transport is paused; one read of it may come on top."""
+READ_SIZE = 64 * 1024
+"""Bytes taken from a socket at once, into a buffer that all connections of a client share: asyncio
+reads and hands over in one step. A Protocol would get a new 256 KiB buffer for every read."""
 MAX_FRUITLESS = 64 * 1024
 """Bytes in a row that yield no header end, body or message end: bounds heads and trailers."""
 MAX_HEADERS = 128
@@ -35,10 +38,12 @@ class StaleConnection(Exception):
     """A kept-alive connection was gone before the engine answered a byte; try a fresh one."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Owned by its client; `released` is called when it may serve the next exchange."""
 
-    def __init__(self, origin: str, released: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, origin: str, buffer: bytearray, released: Callable[[Connection], None]
+    ) -> None:
         self.origin = origin
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
@@ -46,6 +51,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.exchanges = 0
         self._released = released
+        self._view = memoryview(buffer)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -206,18 +212,21 @@ class Connection(asyncio.Protocol):
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
+
+    def buffer_updated(self, size: int) -> None:
         if self.complete:
             self.abort(EngineError(f"{self.origin} sent bytes that belong to no answer"))
             return
         self._received = True
         self._fruitful = False
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._view[:size])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.abort(EngineError(f"{self.origin} does not speak HTTP/1.1: {error}"))
             return
-        self._fruitless = 0 if self._fruitful else self._fruitless + len(data)
+        self._fruitless = 0 if self._fruitful else self._fruitless + size
         if self._fruitless > MAX_FRUITLESS or len(self.headers) > MAX_HEADERS:
             self.abort(EngineError(f"{self.origin} sent headers without end"))
         elif self._buffered > self._limit and not self._paused and not self.complete:
