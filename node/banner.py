@@ -42,12 +42,18 @@ def ready_line(banner: Banner, pid: int, version: str) -> str:
     return json.dumps(facts, ensure_ascii=False)
 
 
-def render_banner(banner: Banner, version: str) -> str:
-    """The lines for people: what runs, where, and what to do next."""
-    lines = [f"electrons {version}", *_facts(banner), ""]
-    lines += ["Ask it:", *_curl(banner)]
+def render_banner(banner: Banner, version: str, *, flags: str = "") -> str:
+    """The lines for people: what runs, where, and what to do next.
+
+    `flags` is what other commands need to find this node, such as "--data-dir /srv/b".
+    """
+    lines = [f"electrons {version}", *_facts(banner), "", "Ask it:", *_curl(banner)]
+    lines.append(f'  or: electrons generate {flags + " " if flags else ""}"Hello"')
     if banner.join:
-        lines += ["Join from another machine:", f"  electrons up --join {banner.join}"]
+        here = banner.join.rpartition("@")[2].startswith(("127.", "[::1]", "localhost:"))
+        lines.append("Join on this machine:" if here else "Join from another machine:")
+        own = " --data-dir ANOTHER --http 127.0.0.1:0 --mesh 127.0.0.1:0" if here else ""
+        lines.append(f"  electrons up --join {banner.join}{own}")
     lines.append("Ctrl-C stops it.")
     return "\n".join(lines)
 
@@ -70,5 +76,4 @@ def _curl(banner: Banner) -> list[str]:
     return [
         f"  curl -N {banner.http}/v1/chat/completions -H 'content-type: application/json' \\",
         f"    -d '{body}'",
-        '  or: electrons generate "Hello"',
     ]

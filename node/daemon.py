@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from mesh.storage.run_file import RunInfo, remove_run_file, write_run_file
 from mesh.version import VERSION
 from node.banner import Banner, ready_line, render_banner
 from node.config import Config
+from node.config_sources import find_data_dir
 from node.exit_deadline import ExitDeadline
 from node.start_error import explain_start_error
 
@@ -184,7 +186,7 @@ class Daemon:
         if self._config.json_output:
             self._say(ready_line(banner, os.getpid(), VERSION))
         else:
-            self._say(render_banner(banner, VERSION))
+            self._say(render_banner(banner, VERSION, flags=_finding_flags(self._config)))
 
     async def _until(self, task: asyncio.Task[object], event: asyncio.Event) -> bool:
         """Wait for the task or the event; True when the task is done, else it is cancelled."""
@@ -221,6 +223,14 @@ def _stop_signals() -> list[signal.Signals]:
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         numbers.append(signal.SIGHUP)
     return numbers
+
+
+def _finding_flags(config: Config) -> str:
+    """What the other commands need to find the node; nothing in the default folder."""
+    with contextlib.suppress(ConfigError):  # no home folder, so there is no default
+        if find_data_dir(None) == config.data_dir:
+            return ""
+    return f"--data-dir {shlex.quote(str(config.data_dir))}"
 
 
 async def _failure_of(node: Node) -> str:

@@ -77,6 +77,9 @@ class Api:
             base = urlsplit(self.url).path
             connection.request(method, base + path, payload, headers)
             response = connection.getresponse()
+            if response.status == 401:
+                words = f"the node at {self.url} wants a key: give --key or set ELECTRONS_KEY"
+                raise ApiError(401, "invalid_api_key", words)
             if response.status >= 400:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             yield response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,6 +112,26 @@ def test_any_nodes_url_will_do(folder: str) -> None:
     assert info is not None
     result = electrons("status", "--json", "--url", info.url)
     assert json.loads(result.stdout)["node_id"] == info.node_id
+
+
+def test_a_node_that_wants_a_key_says_how_to_give_it(tmp_path: Path) -> None:
+    flags = ("--data-dir", str(tmp_path), *ALONE, "--engine", "none", "--access", "keys")
+    with subprocess.Popen(
+        [*COMMAND, "up", "--json", *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "ELECTRONS_API_KEYS": "sesame"},
+    ) as node:
+        assert node.stdout is not None
+        url = json.loads(node.stdout.readline())["http"]
+        refused = electrons("status", "--url", url)
+        admitted = electrons("status", "--url", url, env={**os.environ, "ELECTRONS_KEY": "sesame"})
+        local = electrons("status", "--data-dir", str(tmp_path))
+        node.terminate()
+    assert refused.returncode == 1
+    assert f"the node at {url} wants a key: give --key or set ELECTRONS_KEY" in refused.stderr
+    assert admitted.returncode == local.returncode == 0
 
 
 def test_chat_remembers_and_leaves_at_the_end_of_input(folder: str) -> None:

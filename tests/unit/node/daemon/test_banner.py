@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from node.banner import Banner, ready_line, render_banner
 
@@ -50,3 +51,15 @@ def test_nothing_is_promised_that_is_not_there() -> None:
     text = render_banner(Banner("ab", "http://h", "m:1", "isolated"), "0.1.0")
     assert "--join" not in text
     assert "none here" in text
+
+
+def test_commands_that_need_it_are_given_the_data_folder() -> None:
+    assert 'electrons generate "Hello"' in render_banner(BANNER, "0.1.0")
+    text = render_banner(BANNER, "0.1.0", flags="--data-dir /srv/b")
+    assert 'electrons generate --data-dir /srv/b "Hello"' in text
+
+
+def test_an_address_of_this_machine_is_not_offered_to_others() -> None:
+    text = render_banner(replace(BANNER, join="ab@127.0.0.1:7718"), "0.1.0")
+    assert "another machine" not in text
+    assert "electrons up --join ab@127.0.0.1:7718 --data-dir ANOTHER" in text
