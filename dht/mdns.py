@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dht.join_address import JoinAddress
@@ -49,7 +50,10 @@ class Mdns:
         tasks: Tasks,
         interfaces: Sequence[str] | None = None,
     ) -> None:
-        """`interfaces`: addresses of the interfaces to use; None means all that are up."""
+        """`interfaces`: addresses of the interfaces to use; None means all that are up.
+
+        A node that listens on loopback only is announced on loopback only, whatever is given.
+        """
         self._own = own
         self._mesh_id = mesh_id
         self._tasks = tasks
@@ -68,7 +72,8 @@ class Mdns:
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
         self._on_found = on_found
-        interfaces = InterfaceChoice.All if self._interfaces is None else list(self._interfaces)
+        chosen = ["127.0.0.1"] if _all_loopback(addresses) else self._interfaces
+        interfaces = InterfaceChoice.All if chosen is None else list(chosen)
         try:
             self._zeroconf = AsyncZeroconf(interfaces=interfaces)
         except OSError as error:
@@ -159,6 +164,11 @@ class Mdns:
 
 def _nobody(found: Sequence[JoinAddress]) -> None:
     """Before start there is nobody to tell."""
+
+
+def _all_loopback(addresses: Sequence[str]) -> bool:
+    hosts = [place.host for text in addresses if (place := _place(text)) is not None]
+    return bool(hosts) and all(ip_address(host).is_loopback for host in hosts)
 
 
 def _place(text: str) -> Address | None:
