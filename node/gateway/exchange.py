@@ -46,6 +46,11 @@ class Incoming:
     """What follows a route that ends in a slash, e.g. the id in /v1/models/{id}."""
     body: bytes = b""
 
+    def take_body(self) -> bytes:
+        """The body, which is not kept: a large one would otherwise stay as long as its job."""
+        body, self.body = self.body, b""
+        return body
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -29,6 +29,8 @@ from node.gateway.settings import GatewaySettings
 
 LINGER_SECONDS = 2.0
 """After a refusal the rest of the body is read and dropped, or a reset would eat the answer."""
+MAX_CORKED = 16 * 1024
+"""Bytes of chunks kept back until the loop's turn ends, so that they leave in one system call."""
 _HEAD_END = b"\r\n\r\n"
 _UNREADABLE = Head("GET", "/", "", {}, False)
 """Stands for a request whose head never became readable."""
@@ -60,6 +62,8 @@ class LeanConnection(asyncio.Protocol):
         self._plain: PlainHead | None = None
         self._last_plain: PlainHead | None = None
         self._last_raw = b""
+        self._corked: list[bytes] = []
+        self._corked_size = 0
         self._admitted: Admitted | None = None
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -131,8 +135,20 @@ class LeanConnection(asyncio.Protocol):
     # What replies call.
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._corked:
+            self._corked.append(data)
+            self._flush()
+        elif self._transport is not None:
             self._transport.write(data)
+
+    def write_corked(self, data: bytes) -> None:
+        if not self._corked:
+            self._corked_size = 0
+            self._loop.call_soon(self._flush)
+        self._corked.append(data)
+        self._corked_size += len(data)
+        if self._corked_size > MAX_CORKED:
+            self._flush()
 
     @property
     def writable(self) -> bool:
@@ -283,6 +299,11 @@ class LeanConnection(asyncio.Protocol):
         if self._task is not None and not self._told:
             self._told = True
             self._task.cancel()
+
+    def _flush(self) -> None:
+        if self._corked and self._transport is not None:
+            self._transport.write(b"".join(self._corked))
+        self._corked.clear()
 
     async def _wait_writable(self) -> None:
         self._drained = self._loop.create_future()

@@ -11,7 +11,13 @@ from node.gateway.http_bytes import LAST_CHUNK, chunked_head, http_chunk, whole_
 class Outlet(Protocol):
     """What a reply needs of its connection."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Send now."""
+        ...
+
+    def write_corked(self, data: bytes) -> None:
+        """Send at the end of this turn of the loop, with whatever else comes until then."""
+        ...
 
     async def drain(self) -> None:
         """Wait until the client has taken enough. Raises ConnectionError once it is gone."""
@@ -61,7 +67,10 @@ class LeanReply:
         self._pending = chunked_head(status, content_type, every, close=self.close)
 
     async def write(self, data: bytes) -> None:
-        self._put(http_chunk(data))
+        if self._pending:
+            self._put(http_chunk(data))  # the first bytes are what a client waits for
+        else:
+            self._outlet.write_corked(http_chunk(data))
         await self._outlet.drain()
 
     def write_soon(self, data: bytes) -> None:

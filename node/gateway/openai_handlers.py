@@ -23,7 +23,7 @@ class OpenAIHandlers:
 
     async def chat(self, incoming: Incoming, reply: Reply) -> None:
         """Answer a chat, streamed or whole. Raises JobError."""
-        call = parse_chat(incoming.body)
+        call = parse_chat(incoming.take_body())
         created = int(time.time())
         if call.job.stream:
             renderer = ChatStream(call, incoming.job_id, created)
@@ -35,7 +35,7 @@ class OpenAIHandlers:
 
     async def completion(self, incoming: Incoming, reply: Reply) -> None:
         """Continue a prompt, streamed or whole. Raises JobError."""
-        call = parse_completion(incoming.body)
+        call = parse_completion(incoming.take_body())
         created = int(time.time())
         if call.job.stream:
             renderer = CompletionStream(call, incoming.job_id, created)

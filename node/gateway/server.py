@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import socket
 from typing import cast
 
@@ -17,8 +17,6 @@ from node.gateway.http_bytes import whole_response
 from node.gateway.http_head import PlainHead
 from node.gateway.lean_connection import LeanConnection, Surroundings
 from node.gateway.settings import GatewaySettings
-
-log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 SWEEP_SECONDS = 0.5
@@ -151,4 +149,6 @@ def _bound_unsent(listening: socket.socket) -> None:
     """Accepted sockets inherit this (Linux, macOS); elsewhere only the send buffer bounds them."""
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is not None and listening.family in (socket.AF_INET, socket.AF_INET6):
-        listening.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT)
+        # A copy of the descriptor: not every event loop lets its own socket objects be set.
+        with socket.socket(fileno=os.dup(listening.fileno())) as copy:
+            copy.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT)

@@ -45,7 +45,7 @@ class TextHandlers:
 
     async def generate(self, incoming: Incoming, reply: Reply) -> None:
         """Answer a prompt in one piece. Raises JobError, or Refusal when JSON never came."""
-        call = parse_text(incoming.body, self._serves, stream=False)
+        call = parse_text(incoming.take_body(), self._serves, stream=False)
         if call.expect_json:
             text, outcome, extra = await self._generate_json(call, incoming)
         else:
@@ -58,7 +58,7 @@ class TextHandlers:
 
     async def stream(self, incoming: Incoming, reply: Reply) -> None:
         """Answer a prompt as it comes. Raises JobError before the first byte."""
-        call = parse_text(incoming.body, self._serves, stream=True)
+        call = parse_text(incoming.take_body(), self._serves, stream=True)
         renderer = TextStream(incoming.request_id)
         await self._generation.stream(
             call.job, incoming, reply, renderer, lambda _: renderer.error()
