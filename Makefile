@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow lint check fuzz bench docs format clean setup
+.PHONY: demo test slow containers containers-quick lint check fuzz bench docs format clean setup
 
 setup: $(STAMP)
 
@@ -23,6 +23,12 @@ test: setup  ## the whole default test suite
 
 slow: setup  ## the tests that need minutes, or engines from the extras
 	$(BIN)/python -m pytest -q -m slow
+
+containers: setup  ## builds the images and runs them with podman
+	$(BIN)/python -m pytest -q -m containers tests/containers
+
+containers-quick: setup  ## the same, but only sizes, one hardened node and a job across the bridge
+	$(BIN)/python -m pytest -q -m containers tests/containers -k 'small or hardened_node or crosses'
 
 lint: setup  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,9 +46,15 @@ class Project:
         return str(found["Id"])
 
     def node_id(self, service: str) -> str:
-        """The id of the node in a service's container."""
-        listing = self.podman.execute(self.container_id(service), "electrons", "status", "--json")
+        """The id of the node in a service's container, once it is up."""
+        status = (self.container_id(service), "electrons", "status", "--json")
+        listing = wait_for(lambda: self.podman.execute(*status), what=f"{service} up")
         return str(json.loads(listing)["node_id"])
+
+    def is_healthy(self, service: str) -> bool:
+        """The verdict of the image's health check, run now."""
+        check = self.podman.attempt("healthcheck", "run", self.container_id(service))
+        return check.returncode == 0
 
     def serving_peers(self) -> set[str]:
         """The nodes whose models the gateway can use now."""
@@ -100,13 +107,12 @@ def test_a_job_crosses_the_bridge_and_a_crash_stops_nobody(project: Project) -> 
 def test_every_service_is_hardened_and_passes_its_check(project: Project) -> None:
     for service in ("edge", "gateway", "worker-1", "worker-2"):
         container = project.container_id(service)
-        check = ("healthcheck", "run", container)
-        wait_for(lambda: project.podman.attempt(*check).returncode == 0, what=f"{service} healthy")  # noqa: B023
+        wait_for(partial(project.is_healthy, service), what=f"{service} healthy")
         host = project.podman.inspect(container)["HostConfig"]
         assert host["ReadonlyRootfs"] is True
         assert host["Memory"] > 0
         assert host["PidsLimit"] > 0
-        assert project.podman.inspect(container)["EffectiveCaps"] == []
+        assert not project.podman.inspect(container)["EffectiveCaps"]
 
 
 def test_the_edge_router_is_not_on_the_path(project: Project) -> None:
