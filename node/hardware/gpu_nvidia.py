@@ -5,13 +5,16 @@ Every figure may be refused by a card or a container, so each is asked for on it
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from node.hardware.hardware import Accelerator, Accelerators
 
+LIBRARY = "libnvidia-ml.so.1"
 ABSENT = frozenset({9, 12})
 """NVML_ERROR_DRIVER_NOT_LOADED and NVML_ERROR_LIBRARY_NOT_FOUND: no NVIDIA GPU to speak of."""
 MAX_GPUS = 64
@@ -24,11 +27,9 @@ def probe_nvidia(nvml: Any = None) -> Accelerators:
 
     `nvml` is the module `pynvml`, loaded here unless given.
     """
+    nvml = nvml or load_binding()
     if nvml is None:
-        try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError:
-            return Accelerators()
+        return Accelerators()
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -38,6 +39,20 @@ def probe_nvidia(nvml: Any = None) -> Accelerators:
         return list_gpus(nvml)
     finally:
         ask(nvml, nvml.nvmlShutdown)
+
+
+def load_binding() -> Any:
+    """The module `pynvml`, None where it or NVML itself is missing.
+
+    The library is looked for first, by the name the binding uses: most machines have none, and the
+    binding costs them 3 MiB and 40 ms.
+    """
+    try:
+        if sys.platform != "win32":
+            ctypes.CDLL(LIBRARY)
+        return importlib.import_module("pynvml")
+    except (ImportError, OSError):
+        return None
 
 
 def list_gpus(nvml: Any) -> Accelerators:

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from typing import Any
 import pynvml
 import pytest
 
+from node.hardware import gpu_nvidia
 from node.hardware.gpu_nvidia import probe_nvidia, sysfs_address, text
 from node.hardware.hardware import Accelerators
 
@@ -158,24 +159,36 @@ def test_nvml_is_closed_also_after_an_error() -> None:
     assert nvml.open == 0
 
 
+def test_a_machine_without_the_library_does_not_load_the_binding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(gpu_nvidia, "LIBRARY", "libnvidia-ml-not-here.so.1")
+    monkeypatch.setattr(importlib, "import_module", loaded.append)
+    assert probe_nvidia() == Accelerators()
+    assert loaded == []
+
+
 def test_a_machine_without_the_binding_has_no_nvidia_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    real: Callable[..., Any] = importlib.import_module
+    def refuse(name: str) -> None:
+        raise ImportError(name)
 
-    def without(name: str) -> Any:
-        if name == "pynvml":
-            raise ImportError(name)
-        return real(name)
-
-    monkeypatch.setattr(importlib, "import_module", without)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(importlib, "import_module", refuse)
     assert probe_nvidia() == Accelerators()
 
 
-def test_the_real_binding_is_asked_when_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+def test_where_the_library_is_the_real_binding_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
+    def refuse() -> None:
+        asked.append("nvmlInit")
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: name)
     monkeypatch.setattr(pynvml, "nvmlInit", refuse)
     assert probe_nvidia() == Accelerators()
+    assert asked == ["nvmlInit"]
 
 
 @pytest.mark.parametrize(
