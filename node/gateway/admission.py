@@ -10,15 +10,19 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
+from mesh.errors import InvalidRequest
+from mesh.jobs import Privacy
 from node.gateway.exchange import Headers
 from node.gateway.limits import MAX_REQUEST_ID
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:/+=@-]")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "via", "x-real-ip")
 ANY_ORIGIN = "*"
-_ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-id"
+PRIVACY_HEADER = "x-electrons-privacy"
+_ALLOWED_HEADERS = f"authorization, content-type, x-api-key, x-request-id, {PRIVACY_HEADER}"
 _EXPOSED_HEADERS = (
     "x-request-id, x-electrons-node, x-electrons-queue-ms, x-electrons-routing-ms, retry-after"
 )
@@ -87,6 +91,18 @@ def token_of(headers: Mapping[str, str]) -> str | None:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     return headers.get("x-api-key") or None
+
+
+def privacy_of(headers: Mapping[str, str]) -> Privacy:
+    """The least that a worker must be for this request. Raises InvalidRequest."""
+    asked = headers.get(PRIVACY_HEADER)
+    if asked is None:
+        return "public"
+    for known in get_args(Privacy):
+        if asked == known:
+            return cast(Privacy, known)
+    words = f"{PRIVACY_HEADER} must be one of {', '.join(get_args(Privacy))}"
+    raise InvalidRequest(words, param=PRIVACY_HEADER)
 
 
 def came_by_proxy(headers: Mapping[str, str]) -> bool:

@@ -10,6 +10,7 @@ from mesh.clock import Clock
 from mesh.errors import JobError, JobFailed
 from mesh.jobs import Chunk, Finish, JobSpec
 from mesh.ports import Dispatch, JobEvent, Request, Run
+from node.gateway.admission import privacy_of
 from node.gateway.collected import Collected
 from node.gateway.exchange import Headers, Incoming, Reply
 from node.gateway.faults import INTERNAL, Fault, fault_of
@@ -118,6 +119,7 @@ class Generation:
             job_id=incoming.job_id,
             principal=incoming.principal,
             deadline=self._settings.first_byte_seconds,
+            privacy=privacy_of(incoming.head.headers),
         )
         return await self._dispatch.submit(job, request)
 

@@ -189,6 +189,18 @@ async def test_bound_elsewhere_host_names_are_free(open_door: Opener) -> None:
     assert (await door.get("/v1/models", headers={"Host": "mesh.example"})).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/text/generate"])
+async def test_a_caller_may_say_who_runs_it(door: Door, path: str) -> None:
+    ask = {**CHAT, "prompt": "hi"}
+    await door.post(path, ask)
+    await door.post(path, ask, headers={"X-Electrons-Privacy": "own"})
+    assert [request.privacy for request in door.dispatch.requests] == ["public", "own"]
+    wrong = await door.post(path, ask, headers={"X-Electrons-Privacy": "secret"})
+    assert wrong.status == 400
+    assert "x-electrons-privacy" in await wrong.text()
+    assert len(door.dispatch.requests) == 2
+
+
 async def test_text_generate_has_the_originals_shape(door: Door) -> None:
     response = await door.post(
         "/text/generate",
