@@ -39,6 +39,8 @@ class Dialler:
         self, node: NodeId | None, addresses: Sequence[str], *, timeout: float
     ) -> MeshLink:
         """A link to the node, by this side's dial or the peer's. Raises DialError."""
+        if self._tasks.closing:
+            raise DialError("this node is stopping and dials nobody")
         dial = self._dial(node, addresses, timeout)
         arrival = self._arrival(node)
         waiting: set[asyncio.Future[Any]] = {dial, arrival}

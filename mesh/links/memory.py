@@ -23,7 +23,7 @@ from mesh.links.serving import Serving
 from mesh.links.standing import Standing
 from mesh.links.vigil import DEAD_AFTER, TICK
 from mesh.ports import LinkWatcher, StreamHandler, StreamKind
-from mesh.wire.frames import DRAINING, PROTOCOL_VERSIONS, FrameDecoder, GoawayCode
+from mesh.wire.frames import PROTOCOL_VERSIONS, FrameDecoder, GoawayCode
 from mesh.wire.hello import Hello
 
 RETRANSMISSION = 0.2
@@ -163,7 +163,7 @@ class MemoryLinks:
         self._owner = LinkOwner(
             opened=lambda link: None,
             stream_opened=self._serving.stream_opened,
-            gone_away=self._gone_away,
+            gone_away=lambda link, code, reason: self._roster.gone_away(link, code),
             noticed=lambda link, code, text: None,
             closed=self._link_closed,
             released=lambda link: None,
@@ -270,10 +270,6 @@ class MemoryLinks:
             roles=self.roles,
             addresses=self.addresses,
         )
-
-    def _gone_away(self, link: MeshLink, code: int, reason: str) -> None:
-        if code in DRAINING:
-            self._roster.retire(link, GoawayCode(code), "agreed")
 
     def _link_closed(self, link: MeshLink) -> None:
         if link.ended is not None:

@@ -30,7 +30,7 @@ from mesh.links.trimming import MAX_IDLE, surplus
 from mesh.links.vigil import TICK
 from mesh.links.websocket import accept_websocket, client_session, dial_websocket
 from mesh.ports import LinkWatcher, StreamHandler, StreamKind
-from mesh.wire.frames import DRAINING, GoawayCode, NoticeCode
+from mesh.wire.frames import GoawayCode, NoticeCode
 
 log = logging.getLogger(__name__)
 
@@ -222,11 +222,8 @@ class LinkPool:
             self._all_released.set()
 
     def _gone_away(self, link: MeshLink, code: int, reason: str) -> None:
-        if code == GoawayCode.SUPERSEDED and self._roster.get(link.peer) is link:
-            return  # the other link is about to come up here too, and retires this one
-        if code in DRAINING:
-            self._roster.retire(link, GoawayCode(code), "agreed")
-        elif code in (GoawayCode.CLONED, GoawayCode.RESTARTED):
+        self._roster.gone_away(link, code)
+        if code in (GoawayCode.CLONED, GoawayCode.RESTARTED):
             text = "a peer says that a newer boot of this node has taken over"
             self._reception.note_conflict(self.node_id, text, link.peer)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from mesh.ids import NodeId
 from mesh.links.link import MeshLink
-from mesh.wire.frames import GoawayCode
+from mesh.wire.frames import DRAINING, GoawayCode
 
 Watcher = Callable[[MeshLink, bool], None]
 """Told of each link that became current (True) or ceased to be (False)."""
@@ -65,6 +65,13 @@ class Roster:
         link.drain(code, reason)
         while len(self._draining) > MAX_DRAINING:
             next(iter(self._draining)).close(GoawayCode.CLOSING, "replaced long ago")
+
+    def gone_away(self, link: MeshLink, code: int) -> None:
+        """The peer opens no more streams on a link; this side follows."""
+        if code == GoawayCode.SUPERSEDED and self._current.get(link.peer) is link:
+            return  # the link that replaces it is about to come up here, and retires this one
+        if code in DRAINING:
+            self.retire(link, GoawayCode(code), "agreed")
 
     def remove(self, link: MeshLink) -> None:
         """The link has ended."""
