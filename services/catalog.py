@@ -166,12 +166,14 @@ class Catalog:
 
     async def _scan_for_ever(self) -> None:
         while True:
-            await self._scan()
+            await self.scan()
             self._scanned.set()
             await asyncio.sleep(self._rng.uniform(*SCAN_SECONDS))
 
-    async def _scan(self) -> None:
-        assert self._discovery is not None
+    async def scan(self) -> None:
+        """Forget engines that are long gone, then take those that have appeared."""
+        if self._discovery is None:
+            return
         await self._forget()
         known = {place_of(watch.engine.name) for watch in self._watches}
         for engine in await self._discovery.scan(known):

@@ -105,6 +105,7 @@ class Connection(asyncio.BufferedProtocol):
         """Body bytes that have come, at least one; b"" at the end. Raises as `wait_head`."""
         while not self._chunks:
             if self.complete:
+                self._free()
                 return b""
             self._check()
             await self._wait(seconds)
@@ -141,7 +142,7 @@ class Connection(asyncio.BufferedProtocol):
         self._drop()
 
     def _drop(self) -> None:
-        """Forget the bytes held. A complete answer frees the connection only now."""
+        """Forget the bytes held; that is the end of a complete answer."""
         self._chunks.clear()
         self._buffered = 0
         if self.complete:
@@ -151,6 +152,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _free(self) -> None:
+        """Hand the connection back. Only its reader's own step may lead here: an answer that is
+        complete before its reader has woken up must not make room for the next one."""
         if self._reusable:
             self._reusable = False
             self._released(self)
@@ -238,6 +241,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._head_done and not self.complete and not self._framed:
             self._error = EngineUnavailable(f"{self.origin} closed the connection")
             self.complete = True  # RFC 9112 6.3: without a length the body ends with the connection
+        elif self._error is None:
+            self._error = ConnectionResetError("end of stream")  # `open` is false from now on
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -301,7 +306,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end()
             return
         self._reusable = True
-        if not self._chunks:
+        if self._lingering >= 0:
             self._free()
 
     def _end(self) -> None:

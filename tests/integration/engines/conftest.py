@@ -74,7 +74,7 @@ class ScriptedServer:
             assert task is not None
             self._running.add(task)
             try:
-                with suppress(ConnectionError):
+                with suppress(ConnectionError, asyncio.CancelledError):
                     await handler(Conversation(reader, writer, number))
             except AssertionError as error:
                 seen.errors.append(error)

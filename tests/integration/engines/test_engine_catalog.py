@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from random import Random
 from typing import Any
@@ -15,14 +15,14 @@ from mesh.clock import SystemClock
 from mesh.errors import EngineUnavailable
 from mesh.jobs import JobSpec
 from mesh.lifecycle import Tasks
-from services.catalog import Catalog, place_of
+from services.catalog import FORGET_SECONDS, Catalog, place_of
 from services.engines.discovery import Discovery
 from services.engines.engine import Engine
 from services.engines.given import GivenEngine
 from services.engines.openai import OpenAIEngine
 from tests.fakes.ollama_server import FakeOllama
 from tests.fakes.openai_server import FakeOpenAI
-from tests.unit.services.scripted_engine import ScriptedEngine
+from tests.unit.services.scripted_engine import HandClock, ScriptedEngine
 
 Until = Callable[..., Awaitable[None]]
 Make = Callable[..., Catalog]
@@ -34,8 +34,8 @@ async def make() -> AsyncIterator[Make]:
     made: list[Catalog] = []
 
     def build(*engines: Engine, **given: Any) -> Catalog:
-        given.setdefault("aliases", {})
-        catalog = Catalog(engines=engines, clock=SystemClock(), tasks=tasks, rng=Random(1), **given)
+        given = {"aliases": {}, "clock": SystemClock(), **given}
+        catalog = Catalog(engines=engines, tasks=tasks, rng=Random(1), **given)
         made.append(catalog)
         return catalog
 
@@ -184,3 +184,41 @@ async def test_closing_closes_every_engine(make: Make) -> None:
 )
 def test_one_place_has_one_spelling(name: str, place: str) -> None:
     assert place_of(name) == place
+
+
+class FindsOnce(Discovery):
+    """Finds one engine at the first scan only, and remembers what it was told not to look at."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(ports=())
+        self._engine: Engine | None = engine
+        self.known: list[Collection[str]] = []
+
+    async def scan(self, known: Collection[str]) -> tuple[Engine, ...]:
+        self.known.append(known)
+        found, self._engine = self._engine, None
+        return () if found is None else (found,)
+
+
+async def test_a_found_engine_that_stays_away_is_forgotten(make: Make) -> None:
+    engine, clock = ScriptedEngine("vllm@127.0.0.1:8000", "m"), HandClock()
+    discovery = FindsOnce(engine)
+    catalog = make(discovery=discovery, clock=clock)
+    await catalog.start()
+    assert names(catalog) == ["m"]
+    engine.down()
+    catalog.withdraw(engine, "it was killed")
+    clock.time += FORGET_SECONDS - 1
+    await catalog.scan()
+    assert catalog.notes() == ("vllm@127.0.0.1:8000: it was killed",)
+    clock.time += 2
+    await catalog.scan()
+    assert catalog.notes() == ()
+    assert engine.closed
+    await catalog.scan()
+    assert [list(known) for known in discovery.known] == [
+        [],
+        ["127.0.0.1:8000"],
+        [],
+        [],
+    ]

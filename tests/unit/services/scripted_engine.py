@@ -10,6 +10,19 @@ from mesh.jobs import Chunk, Finish, JobSpec
 from services.engines.engine import EngineStatus, Event
 
 
+class HandClock:
+    """Time that moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return self.time
+
+
 class ScriptedEngine:
     """Serves `models` unless `error` is set; runs fail with `run_errors`, by model name."""
 

@@ -8,18 +8,7 @@ import pytest
 
 from mesh.errors import EngineError, InvalidRequest
 from services.engine_watch import RESAMPLE_SECONDS, EngineWatch
-from tests.unit.services.scripted_engine import ScriptedEngine
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> float:
-        return self.time
+from tests.unit.services.scripted_engine import HandClock, ScriptedEngine
 
 
 class Looking:
