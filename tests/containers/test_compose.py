@@ -56,6 +56,11 @@ class Project:
         check = self.podman.attempt("healthcheck", "run", self.container_id(service))
         return check.returncode == 0
 
+    def logs(self, container_id: str) -> str:
+        """Everything a container wrote."""
+        done = self.podman.attempt("logs", container_id)
+        return done.stdout + done.stderr
+
     def serving_peers(self) -> set[str]:
         """The nodes whose models the gateway can use now."""
         peers = get_json(f"{self.gateway}/api/peers")["peers"]
@@ -80,7 +85,7 @@ def project(podman: Podman, images: Images) -> Iterator[Project]:
         yield started
     finally:
         for container in started.containers():
-            print(podman.attempt("logs", container["Id"]))
+            print(started.logs(container["Id"]))
         podman.compose(COMPOSE_FILE, name, "down", "--volumes", "--timeout", "1", **variables)
         left = {kind: podman(kind, "ls", "--format", "{{.Name}}") for kind in KINDS}
         assert name not in json.dumps(left)
@@ -119,3 +124,13 @@ def test_the_edge_router_is_not_on_the_path(project: Project) -> None:
     wait_for(lambda: len(project.serving_peers()) == 2, what="both workers")
     project.podman("kill", project.container_id("edge"))
     assert chat(project.gateway, "Tell me a story about an owl.")[0].strip()
+
+
+def test_stopping_is_quick_and_quiet(project: Project) -> None:
+    """One after the other, so that those still up lose their links while they stop."""
+    wait_for(lambda: len(project.serving_peers()) == 2, what="both workers")
+    for service in ("worker-1", "edge", "gateway", "worker-2"):
+        container = project.container_id(service)
+        project.podman("stop", "--time", "9", container)
+        assert project.podman.inspect(container)["State"]["ExitCode"] == 0
+        assert "Traceback" not in project.logs(container)

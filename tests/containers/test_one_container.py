@@ -49,6 +49,7 @@ def test_it_stops_by_itself_when_asked(fleet: Fleet) -> None:
     node = fleet.run(*HARDENED, *ALONE)
     await_health(node)
     assert node.stop(patience=9) == 0
+    assert "Traceback" not in node.logs()
 
 
 def test_the_identity_lives_in_the_volume(fleet: Fleet) -> None:
