@@ -118,19 +118,18 @@ class LeanConnection(asyncio.Protocol):
         if self._task is not None or now < self._deadline or self._transport is None:
             return
         if self._closing:
-            self._transport.abort()
+            self._transport.abort()  # it did not take the end of its answer in time
         elif self._receiving:
             head = self._plain.head if self._plain is not None else _UNREADABLE
             self._refuse(head, faults.TOO_SLOW)
         else:
-            self._transport.close()
+            self._close()
 
     def retire(self) -> None:
         """Close now when idle, else after the request being served."""
-        if self._task is not None:
-            self._closing = True
-        elif self._transport is not None:
-            self._transport.close()
+        self._closing = True
+        if self._task is None:
+            self._close()
 
     # What replies call.
 
@@ -248,7 +247,7 @@ class LeanConnection(asyncio.Protocol):
         if self._transport is None:
             return
         if close or self._closing:
-            self._transport.close()
+            self._close()
             return
         self._deadline = self._loop.time() + self._around.settings.idle_seconds
         if self._reading_paused:
@@ -289,6 +288,13 @@ class LeanConnection(asyncio.Protocol):
         self._deadline = self._loop.time() + LINGER_SECONDS
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close once everything is sent; a client that does not take it is cut off by `check`."""
+        self._closing = True
+        self._deadline = self._loop.time() + self._around.settings.stall_seconds
+        if self._transport is not None:
+            self._transport.close()
 
     def _leave_to_full_server(self) -> None:
         transport, self._transport = self._transport, None

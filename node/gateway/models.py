@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from mesh.capability import ModelRef, Peer, ServedModel
+from mesh.capability import Peer, ServedModel
 from mesh.ids import NodeId
 from mesh.ports import Provider
 from node.gateway.limits import MAX_LISTED_MODELS, MAX_LISTED_PROVIDERS
@@ -14,43 +14,50 @@ from node.gateway.limits import MAX_LISTED_MODELS, MAX_LISTED_PROVIDERS
 OWNER = "electrons"
 
 
+Entry = tuple[NodeId, ServedModel, Peer | None]
+"""A node, a model it serves, and the peer it is; None for this node."""
+
+
 @dataclass(slots=True)
 class Listing:
     """Everybody who serves one model name."""
 
     name: str
-    refs: list[ModelRef] = field(default_factory=list)
-    providers: list[tuple[NodeId, ServedModel, Peer | None]] = field(default_factory=list)
-    """Node, model there, and the peer; None for this node."""
+    providers: list[Entry]
 
     @property
     def description(self) -> str:
         """The first description anybody gave."""
-        return next((ref.description for ref in self.refs if ref.description), "")
+        every = (model.ref.description for _, model, _ in self.providers)
+        return next(filter(None, every), "")
 
     @property
     def context(self) -> int:
         """The largest context on offer; 0 when nobody says."""
-        return max(ref.context for ref in self.refs)
+        return max(model.ref.context for _, model, _ in self.providers)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes serve it."""
+        return len({node for node, _, _ in self.providers})
 
 
 def gather(
     own: Sequence[ServedModel], node: NodeId, elsewhere: Sequence[Provider]
 ) -> dict[str, Listing]:
     """Listings by model name, this node's own models first."""
-    listings: dict[str, Listing] = {}
-    everywhere: list[tuple[NodeId, ServedModel, Peer | None]] = [(node, m, None) for m in own]
-    everywhere += [(p.peer.record.node_id, p.model, p.peer) for p in elsewhere]
-    for entry in everywhere:
-        ref = entry[1].ref
-        listing = listings.get(ref.name)
-        if listing is None:
-            if len(listings) >= MAX_LISTED_MODELS:
+    entries: dict[str, list[Entry]] = {}
+    for model in own:
+        entries.setdefault(model.ref.name, []).append((node, model, None))
+    for provider in elsewhere:
+        peer, model = provider.peer, provider.model
+        known = entries.get(model.ref.name)
+        if known is None:
+            if len(entries) >= MAX_LISTED_MODELS:
                 continue
-            listing = listings[ref.name] = Listing(ref.name)
-        listing.refs.append(ref)
-        listing.providers.append(entry)
-    return listings
+            known = entries[model.ref.name] = []
+        known.append((peer.record.node_id, model, peer))
+    return {name: Listing(name, providers) for name, providers in entries.items()}
 
 
 def model_objects(
@@ -79,7 +86,7 @@ def _model_object(name: str, listing: Listing, description: str, created: int) -
         "created": created,
         "owned_by": OWNER,
         "description": description,
-        "nodes": len({node for node, _, _ in listing.providers}),
+        "nodes": listing.nodes,
         "context": listing.context,
     }
 
@@ -95,7 +102,7 @@ def _details(listing: Listing) -> dict[str, Any]:
         "id": listing.name,
         "description": listing.description,
         "context": listing.context,
-        "nodes": len({node for node, _, _ in listing.providers}),
+        "nodes": listing.nodes,
         "providers": [_provider(*entry) for entry in shown],
     }
 

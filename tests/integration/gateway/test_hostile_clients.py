@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from mesh.jobs import Chunk
+from mesh.jobs import Chunk, Finish
 from node.gateway.limits import MAX_BODY
 from node.gateway.settings import GatewaySettings
 from tests.integration.gateway.conftest import Door, Opener
@@ -158,6 +158,27 @@ async def test_a_client_that_never_reads_is_let_go(open_door: Opener) -> None:
             await door.dispatch.submitted.wait()
             await door.dispatch.runs[0].closed.wait()
     await still_serves(door)
+
+
+async def test_an_end_that_is_never_taken_does_not_keep_the_connection(open_door: Opener) -> None:
+    door = await open_door(GatewaySettings(stall_seconds=0.05))
+    door.dispatch.play([Chunk("x" * 1024)] * 300 + [Finish()])
+    receiving = socket.socket()
+    receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    receiving.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(receiving, ("127.0.0.1", door.gateway.port))
+    async with wire_to_socket(receiving) as wire:
+        wire.send(request_bytes(orjson.dumps({**CHAT, "stream": True}), "Connection: close"))
+        async with asyncio.timeout(PATIENCE):
+            await door.dispatch.submitted.wait()
+            await door.dispatch.runs[0].closed.wait()
+            while await connections(door) > 1:
+                await asyncio.sleep(0.02)
+
+
+async def connections(door: Door) -> int:
+    """Open client connections, the one that asks included."""
+    return int((await (await door.get("/api/node")).json())["gateway"]["connections"])
 
 
 async def test_headers_that_dribble_are_cut_off(open_door: Opener) -> None:
