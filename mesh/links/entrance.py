@@ -32,6 +32,14 @@ from mesh.wire.hello import Hello
 log = logging.getLogger(__name__)
 
 
+class _AlreadyLinked(HandshakeError):
+    """The dialled node turned out to be one that is linked already."""
+
+    def __init__(self, link: MeshLink) -> None:
+        super().__init__("that node is linked already")
+        self.link = link
+
+
 class Entrance:
     """Takes pipes through the handshake and puts the links that result into the roster."""
 
@@ -97,7 +105,7 @@ class Entrance:
         handshake = DiallerHandshake(
             self._reception.key,
             expected=node,
-            introduce=self._introduce,
+            introduce=self._introduce_to_new,
             admit=lambda hello, own: self._admit(
                 hello, self._reception.key.node_id, own.link_number, began
             ),
@@ -109,8 +117,12 @@ class Entrance:
                 result.set_result(self._roster.get(link.peer) or link)
 
         def failed(error: HandshakeError) -> None:
-            self._note_failure(error, pipe.remote)
-            if not result.done():
+            if result.done():
+                return
+            if isinstance(error, _AlreadyLinked):
+                result.set_result(error.link)
+            else:
+                self._note_failure(error, pipe.remote)
                 result.set_exception(error)
 
         self._greet(pipe, handshake, done, failed)
@@ -142,6 +154,13 @@ class Entrance:
         )
         self._greetings.add(greeting)
         greeting.start()
+
+    def _introduce_to_new(self, peer: NodeId) -> Hello:
+        """The dialler's hello, unless a link to that peer has come up meanwhile."""
+        link = self._roster.get(peer)
+        if link is not None:
+            raise _AlreadyLinked(link)
+        return self._introduce(peer)
 
     def _introduce(self, peer: NodeId) -> Hello:
         return self._reception.own_hello(linked=self._roster.get(peer) is not None)

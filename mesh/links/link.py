@@ -82,6 +82,8 @@ class MeshLink:
         self.ended: End | None = None
         self.successor: MeshLink | None = None
         """The link that replaced this one; new streams go there."""
+        self.noticed: set[int] = set()
+        """Known codes of notices that were logged already."""
         self.dialled_address = dialled_address
         """The address by which this side reached the peer; None when the peer dialled."""
         self.multiplexer = Multiplexer(dialler=dialled_address is not None, decoder=greeted.decoder)

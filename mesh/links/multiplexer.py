@@ -88,16 +88,6 @@ class Multiplexer:
         self._ping_token = 0
         self._ping_sent: float | None = None
         self._pong_due: int | None = None
-        self._handlers: dict[int, Callable[[list[Any], float], Event | None]] = {
-            OPEN: self._on_open,
-            DATA: self._on_data,
-            CREDIT: self._on_credit,
-            RESET: self._on_reset,
-            PING: self._on_ping,
-            PONG: self._on_pong,
-            GOAWAY: self._on_goaway,
-            NOTICE: self._on_notice,
-        }
 
     # ── calls of this side ──────────────────────────────────────────────────────────────────────
 
@@ -219,13 +209,12 @@ class Multiplexer:
         """The same for frames that were cut already (those behind the handshake's)."""
         self.frames_in += len(frames)
         events: list[Event] = []
-        handlers = self._handlers
         for frame in frames:
-            handler = handlers.get(frame[0])
+            handler = _HANDLERS.get(frame[0])
             if handler is None:
                 continue  # a frame of a newer protocol
             try:
-                event = handler(frame, now)
+                event = handler(self, frame, now)
             except (ValueError, TypeError):
                 raise WireError(f"a malformed frame of type {frame[0]}") from None
             if event is not None:
@@ -343,6 +332,18 @@ class Multiplexer:
             self._own_open -= 1
         else:
             self._peer_open -= 1
+
+
+_HANDLERS: dict[int, Callable[[Multiplexer, list[Any], float], Event | None]] = {
+    OPEN: Multiplexer._on_open,
+    DATA: Multiplexer._on_data,
+    CREDIT: Multiplexer._on_credit,
+    RESET: Multiplexer._on_reset,
+    PING: Multiplexer._on_ping,
+    PONG: Multiplexer._on_pong,
+    GOAWAY: Multiplexer._on_goaway,
+    NOTICE: Multiplexer._on_notice,
+}
 
 
 def _is_id(value: Any) -> bool:

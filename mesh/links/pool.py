@@ -38,6 +38,7 @@ MAX_LINKS = 4096
 """Links at once; one costs a file descriptor and about 25 KiB."""
 TRIM_EVERY = 5
 """Ticks between two looks for idle links to let go."""
+_NOTICES = frozenset(NoticeCode)
 GOODBYE_PATIENCE = 0.5
 """Seconds for the last bytes to leave when the pool closes."""
 
@@ -231,7 +232,11 @@ class LinkPool:
         if code == NoticeCode.CLONED:
             text = "a peer says that another running node has this node's key"
             self._reception.note_conflict(self.node_id, text, link.peer)
-        log.warning("notice node=%s code=%d text=%r", link.peer, code, text)
+        known = code in _NOTICES and code not in link.noticed
+        if known:
+            link.noticed.add(code)
+        level = logging.WARNING if known else logging.DEBUG
+        log.log(level, "notice node=%s code=%d text=%r", link.peer, code, text)
 
     async def _watch_over(self) -> None:
         last, ticks = self._clock.now(), 0

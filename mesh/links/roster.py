@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 from mesh.ids import NodeId
 from mesh.links.link import MeshLink
 from mesh.wire.frames import DRAINING, GoawayCode
+
+log = logging.getLogger(__name__)
 
 Watcher = Callable[[MeshLink, bool], None]
 """Told of each link that became current (True) or ceased to be (False)."""
@@ -82,4 +85,7 @@ class Roster:
 
     def _tell(self, link: MeshLink, up: bool) -> None:
         for watcher in self._watchers:
-            watcher(link, up)
+            try:
+                watcher(link, up)
+            except Exception:  # a watcher's bug must not cost the link, nor other watchers the news
+                log.exception("link watcher failed node=%s", link.peer)

@@ -48,6 +48,8 @@ class LinkStream:
 
     async def receive(self) -> bytes | None:
         """The next message, or None after the peer's last one."""
+        if self._reading is not None:
+            raise RuntimeError("a stream has one reader at a time")
         link, state = self._link, self.state
         while True:
             message = link.multiplexer.take(state)

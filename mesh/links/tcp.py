@@ -19,7 +19,7 @@ from mesh.links.pipe import (
 )
 
 BACKLOG = 256
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class TcpPipe(asyncio.Protocol):
@@ -123,9 +123,10 @@ async def listen_tcp(host: str, port: int, accepted: Callable[[Pipe], None]) -> 
 
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with contextlib.suppress(OSError):  # not on every system
+    if _NOTSENT_LOWAT is not None:
         # Keep what waits to be sent here, where a control message can still overtake it.
-        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, PIPE_HIGH_WATER)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, PIPE_HIGH_WATER)
 
 
 def _words(error: Exception) -> str:

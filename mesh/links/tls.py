@@ -43,6 +43,7 @@ class TlsChannel:
         self.established = False
         self.ended = False
         """The other end said goodbye (close_notify); without it an end is a crash."""
+        self._broken = False
 
     def start(self) -> bytes:
         """The first bytes to send: the dialler's ClientHello."""
@@ -60,7 +61,9 @@ class TlsChannel:
         return self._read()
 
     def write(self, plaintext: bytes) -> bytes:
-        """The ciphertext of some plaintext."""
+        """The ciphertext of some plaintext; nothing once the encryption was broken."""
+        if self._broken:
+            return b""
         self._tls.write(plaintext)
         return self._outgoing.read()
 
@@ -87,6 +90,7 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
+            self._broken = True
             raise HandshakeError(f"not a mesh node: TLS failed ({error.reason})") from None
         if self._tls.selected_alpn_protocol() != ALPN:
             raise HandshakeError("the other end speaks TLS, but not for a mesh")
@@ -108,6 +112,7 @@ class TlsChannel:
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
+            self._broken = True
             raise HandshakeError(f"the encryption was broken ({error.reason})") from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

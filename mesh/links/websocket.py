@@ -164,6 +164,9 @@ async def accept_websocket(
     request: web.Request, tasks: Tasks, accepted: Callable[[Pipe], None]
 ) -> web.WebSocketResponse:
     """Serve one `GET /mesh` until its link ends; `accepted` must attach a receiver at once."""
+    if "Origin" in request.headers:
+        # Nodes send none. A web page must not reach the mesh through its visitor's own node.
+        raise web.HTTPForbidden(text="this is a port for nodes, not for web pages")
     websocket = web.WebSocketResponse(
         max_msg_size=MAX_WS_MESSAGE, compress=False, timeout=CLOSE_PATIENCE
     )
@@ -176,8 +179,8 @@ async def accept_websocket(
 
 
 def client_session() -> ClientSession:
-    """One per pool. HTTP(S)_PROXY of the environment are honoured."""
-    return ClientSession(timeout=ClientTimeout(total=None), trust_env=True)
+    """One per pool; dials have their own time-out."""
+    return ClientSession(timeout=ClientTimeout(total=None))
 
 
 def _peer_of(request: web.Request) -> tuple[str, int]:

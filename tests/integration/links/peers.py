@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from mesh.errors import HandshakeError
 from mesh.identity.keys import NodeKey
 from mesh.identity.mesh import mesh_of_network
 from mesh.links.greeting import Greeted, Greeting
@@ -57,7 +59,8 @@ class RawPeer:
         self.greeted.pipe.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        self.received += self._decoder.feed(self.greeted.tls.receive(data))
+        with contextlib.suppress(HandshakeError):  # an alert ends the pipe anyway
+            self.received += self._decoder.feed(self.greeted.tls.receive(data))
 
     def pipe_lost(self, reason: str) -> None:
         self.lost.set()

@@ -166,6 +166,37 @@ async def _wait(event: asyncio.Event) -> None:
     await event.wait()
 
 
+async def test_broken_ciphertext_ends_the_link_only(
+    make_pool: MakePool, raw_peer: DialRaw, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await make_pool()
+    peer = await raw_peer(pool)
+    sealed = bytearray(peer.greeted.tls.write(b"x" * 50))
+    sealed[-1] ^= 1
+    peer.greeted.pipe.write(bytes(sealed))
+    async with asyncio.timeout(2):
+        await peer.lost.wait()
+    assert pool.metrics.links_closed == {"protocol": 1}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    await assert_serves(pool, make_pool)
+
+
+async def test_a_watchers_bug_does_not_cost_the_link(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await make_pool()
+    seen: list[bool] = []
+
+    def broken(link: object, up: bool) -> None:
+        raise RuntimeError("bug")
+
+    pool.watch(broken)
+    pool.watch(lambda link, up: seen.append(up))
+    await assert_serves(pool, make_pool)
+    assert seen == [True]
+    assert "link watcher failed" in caplog.text
+
+
 async def test_nothing_is_served_before_the_proof(make_pool: MakePool, raw_peer: DialRaw) -> None:
     """Frames right behind the hello are served; a hello without proof is not."""
     pool = await make_pool()

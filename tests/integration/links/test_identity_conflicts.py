@@ -113,30 +113,49 @@ async def test_repeated_simultaneous_dials_always_end_with_one_link(make_pool: M
     assert a.metrics.links_closed["crash"] == b.metrics.links_closed["crash"] == 0
 
 
-async def test_streams_on_a_replaced_link_come_to_their_end(make_pool: MakePool) -> None:
-    a, b = await make_pool(), await make_pool()
-    low, high = sorted((a, b), key=lambda pool: pool.node_id)
-    for pool in (a, b):
+async def test_streams_on_a_replaced_link_come_to_their_end(
+    make_pool: MakePool, raw_peer: DialRaw
+) -> None:
+    keys = sorted((NodeKey.generate() for _ in range(2)), key=lambda key: key.node_id)
+    low, high = [await make_pool(key=key) for key in keys]
+    for pool in (low, high):
         pool.serve(StreamKind.JOB, echo)
     first = await high.connect(low.node_id, low.addresses)
     stream = first.open(StreamKind.JOB)
     await stream.send(b"one")
     assert await stream.receive() == b"one"
-    # The other side dials as if it had not noticed the link: its own has precedence.
-    second = await low._dialler.connect(None, high.addresses, timeout=2)
-    await eventually(lambda: high.get(low.node_id) is not first)
+    # The smaller id dials as well, as if both had dialled at once: its link has precedence.
+    await raw_peer(high, keys[0], boot_id="0123456789abcdef", linked=True, link_number=9)
+    second = high.get(low.node_id)
+    assert second is not None
+    assert second is not first
     assert not first.closed
     for number in range(50):
         await stream.send(b"%d" % number)
         assert await stream.receive() == b"%d" % number
-    assert await first.call(StreamKind.JOB, b"goes to the new one", timeout=2)
+    assert first.successor is second
+    assert first.open(StreamKind.JOB)._link is second
     stream.finish()
     assert await stream.receive() is None
+    far = low.get(high.node_id)
+    assert far is not None
+    low._roster.retire(far, GoawayCode.SUPERSEDED, "as the other end did")
     await eventually(lambda: first.closed)
     assert first.ended is not None
     assert first.ended.cause == "clean"
     assert not second.closed
-    assert len(low.all()) == len(high.all()) == 1
+
+
+async def test_dialling_a_linked_node_by_another_name_keeps_the_link(make_pool: MakePool) -> None:
+    a, b = await make_pool(), await make_pool()
+    changes: list[bool] = []
+    a.watch(lambda link, up: changes.append(up))
+    link = await a.connect(None, b.addresses)
+    assert await a.connect(None, [f"tcp://localhost:{b.port}"]) is link
+    await eventually(lambda: b.get(a.node_id))
+    assert await b.connect(None, [f"tcp://localhost:{a.port}"]) is b.get(a.node_id)
+    assert changes == [True]
+    assert a.metrics.links_opened == b.metrics.links_opened == 1
 
 
 async def test_idle_links_are_let_go_but_pinned_ones_stay(
