@@ -31,6 +31,7 @@ class EdgeClient:
         self._mesh_id = mesh_id
         self._own = own
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def announce(self, signed: SignedNode) -> None:
         """Tell the edge where this node can be dialled. Raises EdgeError with the edge's reason."""
@@ -51,7 +52,8 @@ class EdgeClient:
         ]
 
     async def close(self) -> None:
-        """Release the connection."""
+        """Release the connection; calls are refused from now on."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -59,6 +61,8 @@ class EdgeClient:
     async def _call(
         self, method: str, path: str, query: dict[str, str], body: bytes | None
     ) -> bytes:
+        if self._closed:
+            raise EdgeError(f"{self.url} is not asked any more: this node is stopping")
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
         try:
