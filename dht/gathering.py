@@ -10,7 +10,7 @@ from mesh.ids import MeshId, NodeId
 from mesh.wire.dht import Found
 from mesh.wire.dht_records import SignedDhtRecord, open_dht
 
-QUORUM = 3
+QUORUM = 2
 """Holders heard before a search stops early: one alone may be out of date."""
 _CHECKS_AT_ONCE = 8
 """Signatures checked (170 us each) before others get a turn on the event loop."""

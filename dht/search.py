@@ -65,7 +65,8 @@ class Search:
         """Up to `limit` records of different nodes, merged over holders."""
         gathering = Gathering(key, self._mesh_id, limit=limit, counters=self._counters)
         start = self._random_start(limit)
-        request = wire.FindRecords(self._server.me, key, start, min(limit, wire.MAX_PAGE))
+        most = min(limit, wire.MAX_PAGE)
+        request = wire.FindRecords(self._server.me, key, start, most, around=True)
         rest: list[tuple[Contact, wire.Found]] = []
         await gathering.add(self._server.page(key, None, limit), self._clock.wall())
 
@@ -85,21 +86,17 @@ class Search:
     async def _fetch_rest(
         self, gathering: Gathering, contact: Contact, request: wire.FindRecords, found: wire.Found
     ) -> None:
-        """Fetch what follows the first page, then what stands before where it started."""
+        """Fetch what follows the first page; from the lowest id if that began anywhere else."""
+        after = gathering.last_node(found) if request.after is None else None
         for _ in range(MAX_PAGES):
-            if gathering.full:
-                return
-            after = gathering.last_node(found) if found.more else None
-            if after is None:
-                if request.after is None:
-                    return
-                request = wire.FindRecords(request.sender, request.key)
-            page = wire.FindRecords(request.sender, request.key, after, request.limit)
+            page = wire.FindRecords(self._server.me, request.key, after)
             answer = await self._calls.call(contact, page)
             if not isinstance(answer, wire.Found):
                 return
-            found = answer
-            await gathering.add(found, self._clock.wall())
+            await gathering.add(answer, self._clock.wall())
+            after = gathering.last_node(answer)
+            if gathering.full or not answer.more or after is None:
+                return
 
     def _random_start(self, limit: int) -> NodeId | None:
         """Begin anywhere, so that not every asker finds the same providers; not when all count."""

@@ -98,20 +98,29 @@ class RecordStore:
         held.expires = min(latest, max(held.expires, now + remaining))
         return "same"
 
-    def page(self, key: bytes, now: float, *, after: NodeId | None = None, limit: int) -> Page:
-        """Live records under a key, by rising node id after `after`."""
+    def page(
+        self,
+        key: bytes,
+        now: float,
+        *,
+        after: NodeId | None = None,
+        limit: int,
+        around: bool = False,
+    ) -> Page:
+        """Live records under a key, by rising node id after `after`.
+
+        `around`: those up to `after` follow the others.
+        """
         self._expire_key(key, now)
         entry = self._keys.get(key)
         if entry is None:
             return Page((), False, 0, bytes(SET_HASH))
         at = 0 if after is None else bisect_right(entry.order, after)
-        items: list[tuple[float, SignedDhtRecord]] = []
-        for node in entry.order[at:]:
-            held = entry.nodes[node]
-            if len(items) == limit:
-                return self._page(entry, items, more=True)
-            items.append((held.expires - now, held.signed))
-        return self._page(entry, items, more=False)
+        nodes = entry.order[at:] + (entry.order[:at] if around else [])
+        held = [entry.nodes[node] for node in nodes[:limit]]
+        items = tuple((each.expires - now, each.signed) for each in held)
+        set_hash = entry.set_hash.to_bytes(SET_HASH, "big")
+        return Page(items, len(nodes) > limit, len(entry.nodes), set_hash)
 
     def expire(self, now: float) -> int:
         """Drop what is past its time. Returns how many records died."""
@@ -192,11 +201,6 @@ class RecordStore:
 
     def _place(self, key: bytes) -> tuple[int, bytes]:
         return int.from_bytes(key, "big") ^ self._own, key
-
-    @staticmethod
-    def _page(entry: _Key, items: list[tuple[float, SignedDhtRecord]], *, more: bool) -> Page:
-        set_hash = entry.set_hash.to_bytes(SET_HASH, "big")
-        return Page(tuple(items), more, len(entry.nodes), set_hash)
 
 
 def _pair_hash(record: DhtRecord) -> int:

@@ -60,9 +60,12 @@ class TableServer:
             case wire.Store(_, items):
                 return wire.Stored(self.me, self._hold(peer, items))
 
-    def page(self, key: bytes, after: NodeId | None, limit: int) -> wire.Found:
+    def page(
+        self, key: bytes, after: NodeId | None, limit: int, *, around: bool = False
+    ) -> wire.Found:
         """A page of the records held here, as any peer would get it."""
-        page = self.store.page(key, self._clock.now(), after=after, limit=limit)
+        now = self._clock.now()
+        page = self.store.page(key, now, after=after, limit=limit, around=around)
         items = []
         room = _PAGE_BYTES
         for remaining, signed in page.items:
@@ -74,7 +77,7 @@ class TableServer:
         return wire.Found(self.me, (), tuple(items), more, page.total, page.set_hash)
 
     def _find(self, peer: NodeId, request: wire.FindRecords) -> wire.Found:
-        found = self.page(request.key, request.after, request.limit)
+        found = self.page(request.key, request.after, request.limit, around=request.around)
         return wire.Found(
             self.me,
             self._near(request.key, peer),

@@ -64,12 +64,16 @@ class FindNodes:
 
 @dataclass(frozen=True, slots=True)
 class FindRecords:
-    """Asks for records under a key, by rising node id after `after`, and the nearest contacts."""
+    """Asks for records under a key, by rising node id after `after`, and the nearest contacts.
+
+    `around`: go on from the lowest id after the highest, so that any `after` finds what there is.
+    """
 
     sender: Self
     key: bytes
     after: NodeId | None = None
     limit: int = MAX_PAGE
+    around: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +127,8 @@ def encode(message: DhtRequest | DhtAnswer) -> bytes:
             parts: list[Any] = [PING, sender]
         case FindNodes(_, key):
             parts = [FIND_NODES, sender, key]
-        case FindRecords(_, key, after, limit):
-            parts = [FIND_RECORDS, sender, key, after and bytes.fromhex(after), limit]
+        case FindRecords(_, key, after, limit, around):
+            parts = [FIND_RECORDS, sender, key, after and bytes.fromhex(after), limit, around]
         case Store(_, items):
             parts = [STORE, sender, _pack_items(items)]
         case Pong():
@@ -155,7 +159,7 @@ def decode_request(data: bytes) -> DhtRequest:
             case 3:
                 after = None if parts[3] is None else fields.node_id(parts[3])
                 limit = min(MAX_PAGE, fields.whole(parts[4]))
-                return FindRecords(sender, _key(parts[2]), after, limit)
+                return FindRecords(sender, _key(parts[2]), after, limit, parts[5] is True)
             case 4:
                 return Store(sender, _items(parts[2], most=MAX_STORES))
     except IndexError:

@@ -112,6 +112,7 @@ async def test_a_false_report_of_loss_is_denied(mesh: RealMesh) -> None:
     for node in nodes[1:]:
         node.look_for_peers(nodes[0].address)
     await until(lambda: all(len(node.knows()) == 2 for node in nodes))
+    await until(lambda: all(len(node.links.all()) == 2 for node in nodes))
     liar, victim, slandered = nodes
     record = slandered.directory.own
     assert record is not None

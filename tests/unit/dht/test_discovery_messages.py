@@ -56,7 +56,14 @@ contacts = st.lists(st.builds(dht.Address, node_ids, addresses), max_size=5).map
 requests = st.one_of(
     st.builds(dht.Ping, selves),
     st.builds(dht.FindNodes, selves, keys),
-    st.builds(dht.FindRecords, selves, keys, st.none() | node_ids, st.integers(0, dht.MAX_PAGE)),
+    st.builds(
+        dht.FindRecords,
+        selves,
+        keys,
+        st.none() | node_ids,
+        st.integers(0, dht.MAX_PAGE),
+        st.booleans(),
+    ),
     st.builds(dht.Store, selves, items),
 )
 answers = st.one_of(

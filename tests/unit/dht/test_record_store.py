@@ -121,6 +121,19 @@ def test_a_thousand_providers_come_back_in_pages() -> None:
     assert pages(store, KEYS[0], 1, limit=37) == nodes
 
 
+def test_from_any_start_a_round_finds_what_there_is() -> None:
+    store = RecordStore(OWN)
+    for node in NODES:
+        store.put(signed(node, 1), 50, node, 0)
+    for start in range(10):
+        page = store.page(KEYS[0], 1, after=NodeId(f"{start:040x}"), limit=20, around=True)
+        assert len(page.items) == len(NODES)
+        assert not page.more
+        few = store.page(KEYS[0], 1, after=NodeId(f"{start:040x}"), limit=3, around=True)
+        assert [each for _, each in few.items] == [each for _, each in page.items[:3]]
+        assert few.more
+
+
 @dataclass
 class Told:
     """What the model of the store remembers of one (key, node)."""
