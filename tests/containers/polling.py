@@ -18,7 +18,7 @@ NOT_YET = (OSError, http.client.HTTPException, ValueError, PodmanFailed)
 """What a container that is still starting answers with."""
 
 
-def wait_for(look: Callable[[], T], *, what: str, seconds: float = 30.0) -> T:
+def wait_for(look: Callable[[], T], *, what: str, seconds: float = 60.0) -> T:
     """The first true result of `look`. Fails with the last result or error after `seconds`."""
     deadline = time.monotonic() + seconds
     seen: object = None
