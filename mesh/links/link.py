@@ -82,6 +82,8 @@ class MeshLink:
         self.ended: End | None = None
         self.successor: MeshLink | None = None
         """The link that replaced this one; new streams go there."""
+        self.handlers = 0
+        """Handlers that run for streams of the peer."""
         self.noticed: set[int] = set()
         """Known codes of notices that were logged already."""
         self.dialled_address = dialled_address

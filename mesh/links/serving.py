@@ -10,7 +10,7 @@ from mesh.lifecycle import Tasks
 from mesh.links.link import MeshLink
 from mesh.links.stream import LinkStream
 from mesh.ports import StreamHandler, StreamKind
-from mesh.wire.frames import ResetCode
+from mesh.wire.frames import MAX_STREAMS, ResetCode
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,13 @@ class Serving:
         handler = self._handlers.get(stream.state.kind)
         if handler is None or self._tasks.closing:
             stream.reset(ResetCode.REFUSED, f"streams of kind {stream.state.kind} are not served")
-            return
-        self._tasks.spawn(_run(handler, link, stream), "stream")
+        elif link.handlers >= MAX_STREAMS:
+            # A reset frees its stream at once but not its handler: opening and resetting in a
+            # hurry must not pile handlers up.
+            stream.reset(ResetCode.REFUSED, "too many streams are being served")
+        else:
+            link.handlers += 1
+            self._tasks.spawn(_run(handler, link, stream), "stream")
 
 
 async def _run(handler: StreamHandler, link: MeshLink, stream: LinkStream) -> None:
@@ -49,3 +54,5 @@ async def _run(handler: StreamHandler, link: MeshLink, stream: LinkStream) -> No
         stream.reset(ResetCode.FAILED, "the handler failed")
     else:
         stream.abandon()
+    finally:
+        link.handlers -= 1

@@ -154,6 +154,33 @@ async def test_reset_reaches_the_peer_with_code_and_reason(make_node: MakeNode) 
         await stream.send(b"x")
 
 
+async def test_failures_are_told_without_reading(make_node: MakeNode) -> None:
+    a, b, link = await pair(make_node)
+    told: list[str] = []
+    ready = asyncio.Event()
+
+    async def busy(link: Link, stream: Stream) -> None:
+        name = (await stream.receive() or b"").decode()
+        stream.on_failure(lambda: told.append(name))
+        ready.set()
+        await asyncio.Event().wait()
+
+    b.links.serve(StreamKind.JOB, busy)
+    for name in (b"reset", b"crash"):
+        ready.clear()
+        stream = link.open(StreamKind.JOB)
+        await stream.send(name)
+        async with asyncio.timeout(2):
+            await ready.wait()
+        if name == b"reset":
+            stream.reset(1, "")
+            await eventually(lambda: told == ["reset"])
+            stream.on_failure(lambda: told.append("late"))
+    assert told == ["reset", "late"]
+    await a.close()
+    await eventually(lambda: told == ["reset", "late", "crash"])
+
+
 async def test_unserved_kinds_and_crashed_handlers_reset_the_stream_only(
     make_node: MakeNode, caplog: pytest.LogCaptureFixture
 ) -> None:

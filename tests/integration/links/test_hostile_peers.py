@@ -25,8 +25,12 @@ from mesh.wire.frames import (
     GOAWAY,
     INITIAL_CREDIT,
     MAX_PAYLOAD,
+    MAX_STREAMS,
     NOTICE,
     OPEN,
+    PING,
+    PONG,
+    RESET,
     GoawayCode,
     NoticeCode,
     encode_frame,
@@ -164,6 +168,35 @@ async def test_a_peer_that_breaks_the_protocol_loses_its_link(
 
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
+
+
+async def test_opening_and_resetting_in_a_hurry_piles_nothing_up(
+    make_pool: MakePool, raw_peer: DialRaw
+) -> None:
+    pool = await make_pool()
+    running = most = 0
+    over = asyncio.Event()
+
+    async def slow(link: object, stream: object) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await over.wait()
+        running -= 1
+
+    pool.serve(StreamKind.JOB, slow)
+    peer = await raw_peer(pool)
+    (link,) = pool.all()
+    for number in range(1, 6 * MAX_STREAMS, 2):
+        peer.send(encode_frame(OPEN, number, 1, 1) + encode_frame(RESET, number, 0, ""))
+    peer.send(encode_frame(PING, 77))
+    await eventually(lambda: [PONG, 77] in peer.received)
+    assert pool.metrics.streams_in > MAX_STREAMS
+    assert most <= MAX_STREAMS
+    assert link.multiplexer.streams == {}
+    over.set()
+    await eventually(lambda: link.handlers == 0)
+    await assert_serves(pool, make_pool)
 
 
 async def test_broken_ciphertext_ends_the_link_only(
