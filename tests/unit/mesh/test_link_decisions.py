@@ -191,6 +191,11 @@ def test_pending_handshakes_are_bounded_in_all_and_per_host() -> None:
     assert len(gate) == 0
 
 
+def test_loopback_shares_only_the_whole_bound() -> None:
+    gate = HandshakeGate(most=3, most_per_source=1)
+    assert [gate.enter("127.0.0.1") for _ in range(4)] == [True, True, True, False]
+
+
 # ── addresses ───────────────────────────────────────────────────────────────────────────────────
 
 
