@@ -12,7 +12,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 COPY pyproject.toml docker/dependencies.py docker/prune_packages.py ./
 RUN python -m venv --without-pip /opt/electrons \
- && python dependencies.py pyproject.toml --without numpy safetensors > requirements.txt \
+ && python dependencies.py pyproject.toml --without numpy safetensors uvloop > requirements.txt \
  && python -m pip --python /opt/electrons/bin/python install --no-compile -r requirements.txt \
  && /opt/electrons/bin/python prune_packages.py
 

@@ -62,6 +62,19 @@ def test_our_files_belong_to_root_and_the_data_folder_does_not(
     assert all(line[8] != "w" for line in lines)
 
 
+def test_every_compiled_module_loads(podman: Podman, images: Images) -> None:
+    """The build cuts symbols off the libraries; whatever it cut too much would fail here."""
+    code = (
+        "import ctypes, pathlib; import numpy, aiohttp, cryptography;"
+        "found = [p for p in pathlib.Path('/opt/electrons').rglob('*.so*') if p.is_file()];"
+        "[ctypes.CDLL(str(path)) for path in found];"
+        "import numpy.linalg; print(len(found), numpy.linalg.inv(numpy.eye(2)).sum())"
+    )
+    count, total = run_once(podman, images.node_id, f'python -c "{code}"').split()
+    assert int(count) > 20
+    assert total == "2.0"
+
+
 def test_modules_are_compiled_ahead(podman: Podman, images: Images) -> None:
     """A read-only container could never keep the bytecode, and would compile at every start."""
     code = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tomllib
 from pathlib import Path
 
+import msgpack._cmsgpack
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -53,7 +55,7 @@ def test_the_last_stage_is_unprivileged_and_watched(name: str) -> None:
 
 def test_both_recipes_differ_only_in_what_they_are_for() -> None:
     node, edge = ((DOCKER / name).read_text().split("\nFROM ") for name in DOCKERFILES)
-    without = " --without numpy safetensors"
+    without = " --without numpy safetensors uvloop"
     assert without in edge[2]
     assert edge[2].replace(without, "") == node[2]
     assert edge[3] == node[3].replace(" \\\n && mkdir -p /stage-data", "")
@@ -85,6 +87,28 @@ def test_pruning_leaves_what_is_imported(tmp_path: Path) -> None:
     left = {file.relative_to(packages).as_posix() for file in packages.rglob("*") if file.is_file()}
     tag = sys.implementation.cache_tag
     assert left == {"p/__init__.py", "p/core.so", f"p/__pycache__/__init__.{tag}.pyc"}
+
+
+def test_a_stripped_library_is_smaller_and_loads(tmp_path: Path) -> None:
+    packages = tmp_path / Path(sysconfig.get_path("purelib")).relative_to("/")
+    original = Path(msgpack._cmsgpack.__file__)
+    shutil.copytree(original.parent, packages / "msgpack")
+    assert run_script("prune_packages.py", str(tmp_path)).returncode == 0
+    library = packages / "msgpack" / original.name
+    assert library.stat().st_size < original.stat().st_size
+    code = "import msgpack._cmsgpack as m; print(m.__file__, m.Packer().pack([1]).hex())"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(packages)!r}); {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == (f"{library} 9101\n", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"not a library at all" * 9])
+def test_what_is_no_library_is_not_cut(tmp_path: Path, content: bytes) -> None:
+    packages = tmp_path / Path(sysconfig.get_path("purelib")).relative_to("/")
+    packages.mkdir(parents=True)
+    (packages / "odd.so").write_bytes(content)
+    assert run_script("prune_packages.py", str(tmp_path)).returncode == 0
+    assert (packages / "odd.so").read_bytes() == content
 
 
 def test_a_module_that_does_not_compile_fails_the_build(tmp_path: Path) -> None:
