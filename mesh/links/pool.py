@@ -38,6 +38,8 @@ MAX_LINKS = 4096
 """Links at once; one costs a file descriptor and about 25 KiB."""
 TRIM_EVERY = 5
 """Ticks between two looks for idle links to let go."""
+ADDRESSES_FRESH = 5.0
+"""Seconds before the machine is asked for its addresses again: that takes half a millisecond."""
 _NOTICES = frozenset(NoticeCode)
 GOODBYE_PATIENCE = 0.5
 """Seconds for the last bytes to leave when the pool closes."""
@@ -73,6 +75,8 @@ class LinkPool:
         self._server: asyncio.Server | None = None
         self._session: ClientSession | None = None
         self._port = 0
+        self._addresses: tuple[str, ...] = ()
+        self._addresses_until = float("-inf")
         self.metrics = LinkMetrics()
         self._reception = Reception(
             key=key, mesh_id=mesh_id, boot=boot, introduce=introduce, clock=self._clock
@@ -122,7 +126,11 @@ class LinkPool:
         """URLs of the listening socket."""
         if self._listen is None or not self._port:
             return ()
-        return listening_urls(self._listen[0], self._port)
+        now = self._clock.now()
+        if now >= self._addresses_until:
+            self._addresses = listening_urls(self._listen[0], self._port)
+            self._addresses_until = now + ADDRESSES_FRESH
+        return self._addresses
 
     @property
     def node_id(self) -> NodeId:
