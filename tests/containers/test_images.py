@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 MAX_NODE_LAYERS = 130_000_000
 """Bytes that a volunteer downloads beside the base image."""
-MAX_EDGE_LAYERS = 70_000_000
+MAX_EDGE_LAYERS = 60_000_000
 TOOLS = ("cc", "gcc", "g++", "c++", "make", "cmake", "ld", "as", "git")
 
 
