@@ -19,11 +19,13 @@ import psutil
 from benchmarks.loop_delay import watched
 from mesh.capability import ModelRef
 from mesh.jobs import Chunk, Finish, JobSpec, Sampling
+from mesh.lifecycle import Tasks
 from services.engines.demo.engine import DemoEngine
 from services.engines.demo.process import ONE_THREAD
 
 MODEL = ModelRef("demo", "demo")
-ANSWERS = 12
+ANSWERS = 8
+STREAMS = (1, 4)
 
 
 def make_job(seed: int, *, stream: bool = True) -> JobSpec:
@@ -43,10 +45,17 @@ async def write(engine: DemoEngine, seed: int, *, stream: bool = True) -> tuple[
     return tokens, first
 
 
-async def measure_speed(what: str, answer: Callable[[int], Awaitable[int]]) -> None:
+async def measure_speed(what: str, answer: Callable[[int], Awaitable[int]], streams: int) -> None:
+    """Write ANSWERS answers on each of some streams and print the speed of all together."""
+    tasks = Tasks("benchmark")
+
+    async def write_some(stream: int) -> int:
+        return sum([await answer(stream * ANSWERS + number) for number in range(ANSWERS)])
+
     started = time.perf_counter()
-    tokens = sum([await answer(seed) for seed in range(ANSWERS)])
-    print(f"{what}: {tokens / (time.perf_counter() - started):.0f} tokens/s")
+    written = [tasks.spawn(write_some(stream), "stream") for stream in range(streams)]
+    tokens = sum([await task for task in written])
+    print(f"{what}, {streams} streams: {tokens / (time.perf_counter() - started):.0f} tokens/s")
 
 
 async def measure_process() -> None:
@@ -55,9 +64,10 @@ async def measure_process() -> None:
         _, cold = await write(engine, 0)
         _, warm = await write(engine, 0)
         print(f"first token: {cold * 1000:.0f} ms from nothing, {warm * 1000:.1f} ms when running")
-        async with watched("process"):
-            await measure_speed("process, one stream", lambda seed: _tokens(engine, seed, True))
-        await measure_speed("process, in pieces", lambda seed: _tokens(engine, seed, False))
+        for streams in STREAMS:
+            async with watched("process"):
+                await measure_speed("process", lambda seed: _tokens(engine, seed, True), streams)
+        await measure_speed("process, in pieces", lambda seed: _tokens(engine, seed, False), 1)
         memory = psutil.Process(engine.pid).memory_full_info()
         mine, resident = memory.pss / 2**20, memory.rss / 2**20
         print(f"process memory: {mine:.1f} MiB (its share), {resident:.1f} resident")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.demo_engine import make_job, measure_speed
+from benchmarks.demo_engine import STREAMS, make_job, measure_speed
 from benchmarks.loop_delay import watched
 from mesh.jobs import Finish
-from services.engines.demo.answer import write_answers
+from services.engines.demo.answer import Step, write_answers
 from services.engines.demo.facts import FOLDER
 from services.engines.demo.model import Llama
 from services.engines.demo.request import read_request
@@ -21,14 +21,20 @@ from services.engines.demo.tokenizer import Tokenizer
 async def main() -> None:
     model = Llama(FOLDER / "model.safetensors")
     tokenizer = Tokenizer.load(FOLDER / "tokenizer.json")
+    received: list[Step] = []
+
+    loop = asyncio.get_running_loop()
 
     def answer(seed: int) -> int:
-        events = list(write_answers(model, tokenizer, read_request(make_job(seed), seed)))
-        assert isinstance(events[-1], Finish)
-        return events[-1].usage.completion_tokens
+        tokens = 0
+        for event in write_answers(model, tokenizer, read_request(make_job(seed), seed)):
+            loop.call_soon_threadsafe(received.append, event)
+            tokens = event.usage.completion_tokens if isinstance(event, Finish) else 0
+        return tokens
 
-    async with watched("thread"):
-        await measure_speed("thread, one stream", lambda seed: asyncio.to_thread(answer, seed))
+    for streams in STREAMS:
+        async with watched("thread"):
+            await measure_speed("thread", lambda seed: asyncio.to_thread(answer, seed), streams)
 
 
 if __name__ == "__main__":
