@@ -29,18 +29,22 @@ from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
+from mesh.ports import StreamKind
+from mesh.wire import dht
 from mesh.wire.dht_records import table_key
 from mesh.wire.frames import GoawayCode
 
 PROCESSES = 4
 MESH = MeshId("be" * 20)
-MAX_IDLE = 16
-"""Idle links of a node, as the daemon keeps."""
 WARM_UP = 3
 WARM = 5
 """Look-ups of each asker before it counts as warm, and counted ones."""
 DEAD = 0.3
 FIND_TIMEOUT = 10.0
+
+
+Result = tuple[bool, float, float]
+"""Whether it was found, seconds, and requests that the asker sent for it on average."""
 
 
 class BenchNode:
@@ -56,7 +60,6 @@ class BenchNode:
             mesh_id=MESH,
             boot=Boot(1, "00" * 8),
             listen=("127.0.0.1", 0),
-            max_idle=MAX_IDLE,
         )
         self.table = KademliaDirectory(
             key=self.key,
@@ -95,6 +98,13 @@ class BenchNode:
     def holds(self, model: str) -> bool:
         key = table_key("model", model)
         return any(record.key == key for record in self.table._server.store.records())
+
+    async def ping(self) -> float:
+        """Seconds of one call over a link that is up: what the machine gives just now."""
+        link = self.rng.choice(self.links.all())
+        started = time.perf_counter()
+        await link.call(StreamKind.DHT, dht.encode(dht.Ping(dht.Self())), timeout=5)
+        return time.perf_counter() - started
 
     async def find(self, model: str) -> tuple[bool, float]:
         """Whether it was found, and the seconds that took."""
@@ -137,8 +147,8 @@ class Worker:
                 await node.join(node.rng.choice(inside))
                 inside.append({"id": node.key.node_id, "addresses": node.links.addresses})
 
-    async def rpcs(self) -> int:
-        return sum(node.table.counters.rpcs for node in self.nodes.values())
+    async def rpcs(self, number: int) -> int:
+        return self.nodes[number].table.counters.rpcs
 
     async def links(self) -> int:
         return sum(len(node.links.all()) for node in self.nodes.values())
@@ -148,6 +158,9 @@ class Worker:
         if cold:
             await node.drop_links()
         return [await node.find(model) for model in models if not node.holds(model)]
+
+    async def ping(self, number: int) -> float:
+        return await self.nodes[number].ping()
 
     async def kill(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -190,8 +203,13 @@ class Swarm:
         self.alive = list(range(count))
         self.processes = [Process() for _ in range(PROCESSES)]
 
-    def home(self, number: int) -> Process:
-        return self.processes[number % PROCESSES]
+    def ask(self, number: int, do: str, **arguments: Any) -> Any:
+        """Have one node do something."""
+        return self.processes[number % PROCESSES].ask(do, number=number, **arguments)
+
+    def some(self, count: int) -> list[int]:
+        """Random living nodes."""
+        return self.rng.sample(self.alive, count)
 
     def all(self, do: str, **arguments: Any) -> list[Any]:
         for process in self.processes:
@@ -214,16 +232,16 @@ class Swarm:
         for index, process in enumerate(self.processes):
             process.ask("kill", numbers=[n for n in dead if n % PROCESSES == index])
 
-    def find(
-        self, askers: int, *, cold: bool, names: int, skip: int = 0
-    ) -> list[tuple[bool, float]]:
+    def find(self, askers: int, *, cold: bool, names: int, skip: int = 0) -> list[Result]:
         """Each asker looks for different living nodes' models, one after the other."""
-        results: list[tuple[bool, float]] = []
-        for asker in self.rng.sample(self.alive, askers):
+        results: list[Result] = []
+        for asker in self.some(askers):
             wanted = self.rng.sample([n for n in self.alive if n != asker], names + skip)
             models = [f"model-{number}" for number in wanted]
-            found = self.home(asker).ask("find", number=asker, models=models, cold=cold)
-            results.extend((ok, seconds) for ok, seconds in found[skip:])
+            before = self.ask(asker, "rpcs")
+            found = self.ask(asker, "find", models=models, cold=cold)
+            requests = (self.ask(asker, "rpcs") - before) / max(1, len(found))
+            results.extend((ok, seconds, requests) for ok, seconds in found[skip:])
         return results
 
     def end(self) -> None:
@@ -231,11 +249,12 @@ class Swarm:
             process.end()
 
 
-def summary(results: Sequence[tuple[bool, float]]) -> dict[str, float]:
-    times = sorted(seconds for _, seconds in results)
+def summary(results: Sequence[Result]) -> dict[str, float]:
+    times = sorted(seconds for _, seconds, _ in results)
     return {
         "lookups": len(times),
-        "found_percent": 100 * sum(ok for ok, _ in results) / len(results),
+        "found_percent": 100 * sum(ok for ok, _, _ in results) / len(results),
+        "requests_each": sum(requests for _, _, requests in results) / len(results),
         "p50_ms": 1e3 * times[len(times) // 2],
         "p99_ms": 1e3 * times[min(len(times) - 1, int(len(times) * 0.99))],
     }
@@ -246,15 +265,13 @@ def measure(count: int) -> dict[str, Any]:
     try:
         figures: dict[str, Any] = {"nodes": count, "grown_s": swarm.grow()}
         time.sleep(8)  # until links of the growth were let go
-        before = sum(swarm.all("rpcs"))
         figures["links_per_node"] = sum(swarm.all("links")) / count
         askers = min(100, count // 2)
+        pings = sorted(swarm.ask(asker, "ping") for asker in swarm.some(askers))
+        figures["one_call_p50_ms"] = 1e3 * pings[len(pings) // 2]
         figures["cold"] = summary(swarm.find(askers, cold=True, names=1))
         warm = swarm.find(askers // 2, cold=False, names=WARM, skip=WARM_UP)
         figures["warm"] = summary(warm)
-        figures["requests_per_lookup"] = (sum(swarm.all("rpcs")) - before) / (
-            figures["cold"]["lookups"] + askers // 2 * (WARM + WARM_UP)
-        )
         swarm.kill(DEAD)
         figures["after_30_percent_died"] = summary(swarm.find(askers, cold=False, names=3))
         return figures

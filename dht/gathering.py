@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from dht.counters import DhtCounters
 from mesh.errors import RecordRejected, WireError
 from mesh.ids import MeshId, NodeId
-from mesh.wire.dht import Found
+from mesh.wire.dht import MAX_PAGE, Found
 from mesh.wire.dht_records import SignedDhtRecord, open_dht
 
 QUORUM = 2
 """Holders heard before a search stops early: one alone may be out of date."""
+GRACE = 0.005
+"""Seconds, at least, that a second holder gets after the first; it gets as long as the first took.
+A search must not wait for the dead when it has an answer."""
 _CHECKS_AT_ONCE = 8
 """Signatures checked (170 us each) before others get a turn on the event loop."""
 
@@ -19,15 +23,20 @@ _CHECKS_AT_ONCE = 8
 class Gathering:
     """Records of one search, and which holders still have more."""
 
-    def __init__(self, key: bytes, mesh_id: MeshId, *, limit: int, counters: DhtCounters) -> None:
+    def __init__(
+        self, key: bytes, mesh_id: MeshId, *, limit: int, now: float, counters: DhtCounters
+    ) -> None:
+        """A search for more than a page of records hears every holder it can find."""
         self._key = key
         self._mesh_id = mesh_id
         self._limit = limit
+        self._started = now
+        self._first_at: float | None = None
+        self._holders = 0
         self._counters = counters
         self._checked: dict[bytes, NodeId | None] = {}
         self._newest: dict[NodeId, SignedDhtRecord] = {}
         self._sets: set[bytes] = set()
-        self.holders = 0
 
     @property
     def records(self) -> list[SignedDhtRecord]:
@@ -41,13 +50,16 @@ class Gathering:
         return len(self.records) >= self._limit
 
     @property
-    def enough(self) -> bool:
-        """True when no further holder need be looked for."""
-        return self.full or self.holders >= QUORUM
+    def stop_at(self) -> float | None:
+        """When to look for no further holder; None: not before all are heard."""
+        if self.full or (self._holders >= QUORUM and self._limit <= MAX_PAGE):
+            return -math.inf
+        if self._first_at is None or self._limit > MAX_PAGE:
+            return None
+        return self._first_at + max(GRACE, self._first_at - self._started)
 
-    async def add(self, found: Found, wall: float) -> None:
+    async def add(self, found: Found, now: float, wall: float) -> None:
         """Take one page. Records that cannot be believed are counted and left out."""
-        self.holders += bool(found.items)
         checks = 0
         for _, data in found.items:
             if data not in self._checked:
@@ -55,6 +67,10 @@ class Gathering:
                 checks += 1
                 if checks % _CHECKS_AT_ONCE == 0:
                     await asyncio.sleep(0)
+        if any(self._checked[data] is not None for _, data in found.items):
+            self._holders += 1
+            if self._first_at is None:
+                self._first_at = now
 
     def last_node(self, found: Found) -> NodeId | None:
         """Whose record ended a page that was added; None for an empty page or a bad record."""

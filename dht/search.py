@@ -23,7 +23,8 @@ MAX_PAGES = 64
 """Pages fetched from one holder: 200 records each at most."""
 
 Result = tuple[Contact, wire.DhtAnswer | None]
-Take = Callable[[Contact, wire.DhtAnswer], Awaitable[bool]]
+Take = Callable[[Contact, wire.DhtAnswer], Awaitable[float | None]]
+"""Takes an answer and says when to stop asking; None: when the core is done."""
 
 
 class Search:
@@ -55,26 +56,29 @@ class Search:
         request = wire.FindNodes(self._server.me, key)
         lookup = self._lookup(key, k)
 
-        async def take(contact: Contact, answer: wire.DhtAnswer) -> bool:
-            return False
+        async def take(contact: Contact, answer: wire.DhtAnswer) -> float | None:
+            return None
 
         await self._run(lookup, request, take)
         return lookup.nearest()
 
     async def find_records(self, key: bytes, *, limit: int) -> list[SignedDhtRecord]:
         """Up to `limit` records of different nodes, merged over holders."""
-        gathering = Gathering(key, self._mesh_id, limit=limit, counters=self._counters)
+        clock = self._clock
+        gathering = Gathering(
+            key, self._mesh_id, limit=limit, now=clock.now(), counters=self._counters
+        )
         start = self._random_start(limit)
         most = min(limit, wire.MAX_PAGE)
         request = wire.FindRecords(self._server.me, key, start, most, around=True)
         rest: list[tuple[Contact, wire.Found]] = []
-        await gathering.add(self._server.page(key, None, limit), self._clock.wall())
+        await gathering.add(self._server.page(key, None, limit), clock.now(), clock.wall())
 
-        async def take(contact: Contact, answer: wire.DhtAnswer) -> bool:
+        async def take(contact: Contact, answer: wire.DhtAnswer) -> float | None:
             if isinstance(answer, wire.Found):
-                await gathering.add(answer, self._clock.wall())
+                await gathering.add(answer, clock.now(), clock.wall())
                 rest.append((contact, answer))
-            return gathering.enough
+            return gathering.stop_at
 
         if not gathering.full:
             await self._run(self._lookup(key), request, take)
@@ -93,7 +97,7 @@ class Search:
             answer = await self._calls.call(contact, page)
             if not isinstance(answer, wire.Found):
                 return
-            await gathering.add(answer, self._clock.wall())
+            await gathering.add(answer, self._clock.now(), self._clock.wall())
             after = gathering.last_node(answer)
             if gathering.full or not answer.more or after is None:
                 return
@@ -111,21 +115,26 @@ class Search:
         return Lookup(self._own, key, nearest, k=k, prefer=self._calls.is_cheap)
 
     async def _run(self, lookup: Lookup, request: wire.DhtRequest, take: Take) -> None:
-        """Until the core is done or `take` says that it is enough.
+        """Until the core is done or the time has come that `take` named.
 
         Requests still in flight then are left to end by themselves: a contact that never answers
         must leave the routing table, or every look-up would wait for it again.
         """
         results: asyncio.Queue[Result] = asyncio.Queue()
+        stop_at: float | None = None
         while True:
-            for contact in lookup.next(self._clock.now(), self._calls.times.patience):
-                self._tasks.spawn(self._ask(contact, request, results), "ask")
+            if stop_at is None:
+                for contact in lookup.next(self._clock.now(), self._calls.times.patience):
+                    self._tasks.spawn(self._ask(contact, request, results), "ask")
+            elif lookup.wake_at is None or stop_at <= self._clock.now():
+                return
             if lookup.done:
                 return
-            for contact, answer in await self._collect(results, lookup.wake_at):
+            wake_at = lookup.wake_at if stop_at is None else stop_at
+            for contact, answer in await self._collect(results, wake_at):
                 self._feed(lookup, contact, answer)
-                if answer is not None and await take(contact, answer):
-                    return
+                if answer is not None:
+                    stop_at = await take(contact, answer)
 
     async def _ask(
         self, contact: Contact, request: wire.DhtRequest, results: asyncio.Queue[Result]
