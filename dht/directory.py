@@ -109,7 +109,7 @@ class Directory:
         self._leaving = True
         try:
             async with asyncio.timeout(FAREWELL):
-                for feed in self._feeds.values():
+                for feed in list(self._feeds.values()):  # links may end meanwhile
                     await feed.flushed()
         except TimeoutError:
             log.debug("not every peer heard that this node leaves")
@@ -255,8 +255,9 @@ class Directory:
         self._show(link.peer)
 
     def _spread_loss(self, node: NodeId, seq: int, source: NodeId) -> None:
-        for peer in self._feeds.keys() - {node, source}:
-            self._feeds[peer].push_lost(node, seq)
+        for peer, feed in self._feeds.items():
+            if peer not in (node, source):
+                feed.push_lost(node, seq)
 
     def _pass_on(self, node: NodeId, source: NodeId, *, fanout: int) -> None:
         for peer in self._some_peers(fanout, node, source):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from dht.directory import Directory
 from dht.kademlia import KademliaDirectory
 from dht.neighbourhood import Neighbourhood
@@ -102,7 +104,7 @@ class DiscoveringMesh:
         most_links: int = 16,
     ) -> DiscoveringNode:
         """A node that knows nobody yet."""
-        key = NodeKey.generate()
+        key = NodeKey(Ed25519PrivateKey.from_private_bytes(self.rng.randbytes(32)))
         links = self.network.join(key.node_id, reachable=dialable)
         tasks, clock = Tasks(f"node {key.node_id[:8]}"), LoopClock()
         rng = Random(self.rng.random())

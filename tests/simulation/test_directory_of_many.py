@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from mesh.capability import Load
+from mesh.wire.frames import GoawayCode
 from tests.simulation.discovering_node import DiscoveringNode, discovering_mesh, until
 from tests.simulation.virtual_time import run_virtual
 
@@ -122,10 +123,15 @@ def test_load_reaches_linked_peers_and_goes_with_the_link() -> None:
                 worker.directory.set_load(Load(in_flight=number, slots=128))
             await until(lambda: _load_of(gateway, "story").in_flight == 99, timeout=1)
             assert gateway.directory.view.providers("story")[0].peer.linked
+            await asyncio.sleep(5)  # until the worker has published
             sent = worker.links.metrics.streams_out
             worker.directory.set_load(Load(in_flight=99, slots=128))
-            await until(lambda: gateway.directory.view.providers("story")[0].peer.rtt is not None)
+            await asyncio.sleep(1)
             assert worker.links.metrics.streams_out == sent
+            for link in gateway.links.all():
+                link.drain(GoawayCode.IDLE, "not used")
+            await until(lambda: not gateway.directory.view.providers("story")[0].peer.linked)
+            assert _load_of(gateway, "story") == Load()
 
     run_virtual(story())
 
