@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
-from dht.announcer import EdgeAnnouncer
-from dht.bootstrap import Bootstrap
-from dht.directory import Directory
-from dht.kademlia import KademliaDirectory
-from dht.neighbourhood import Neighbourhood
 from mesh.capability import NodeState
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
@@ -19,90 +13,86 @@ from mesh.version import VERSION
 from node.banner import Banner
 from node.config import Config
 from node.config_addresses import Address
-from node.dispatch.mesh_dispatch import MeshDispatch
 from node.gateway.gateway import Gateway
+from node.parts import Discovery, Work
 from node.report import Report
-from services.catalog import Catalog
-from services.host import Host
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything a node consists of, built but not started."""
-
-    links: LinkPool
-    directory: Directory
-    table: KademliaDirectory
-    neighbourhood: Neighbourhood
-    bootstrap: Bootstrap
-    announcer: EdgeAnnouncer
-    catalog: Catalog
-    host: Host
-    dispatch: MeshDispatch
-    gateway: Gateway
-    report: Report
-    tasks: Tasks
 
 
 class ElectronsNode:
     """Implements node.daemon.Node."""
 
-    def __init__(self, *, config: Config, token: str, parts: Parts) -> None:
+    def __init__(
+        self,
+        *,
+        config: Config,
+        token: str,
+        links: LinkPool,
+        discovery: Discovery,
+        work: Work,
+        report: Report,
+        gateway: Gateway,
+        tasks: Tasks,
+    ) -> None:
         self._config = config
-        self._parts = parts
+        self._links = links
+        self._discovery = discovery
+        self._work = work
+        self._report = report
+        self._gateway = gateway
+        self._tasks = tasks
         self._closing = AsyncExitStack()
         self._draining = False
         self.token = token
 
     @property
     def node_id(self) -> str:
-        return self._parts.links.node_id
+        return self._links.node_id
 
     @property
     def http_url(self) -> str:
-        return f"http://{_usable(self._config.http, self._parts.gateway.port)}"
+        return f"http://{_usable(self._config.http, self._gateway.port)}"
 
     @property
     def mesh_address(self) -> str:
-        return str(_usable(self._config.mesh, self._parts.links.port))
+        return str(_usable(self._config.mesh, self._links.port))
 
     async def start(self) -> None:
         """Bind, probe, then look for peers in the background. Raises OSError, ElectronsError."""
-        parts, closing = self._parts, self._closing
-        closing.push_async_callback(parts.tasks.close)
-        closing.push_async_callback(parts.links.close)
-        await parts.links.start()
-        closing.push_async_callback(parts.catalog.close)
-        probing = parts.tasks.spawn(parts.report.probe(), "hardware")
-        parts.catalog.on_change(self._publish)
-        await parts.catalog.start()
+        discovery, work, closing = self._discovery, self._work, self._closing
+        closing.push_async_callback(self._tasks.close)
+        closing.push_async_callback(self._links.close)
+        await self._links.start()
+        closing.push_async_callback(work.catalog.close)
+        probing = self._tasks.spawn(self._report.probe(), "hardware")
+        work.catalog.on_change(self._publish)
+        await work.catalog.start()
         self._publish()
-        parts.host.start()
-        parts.dispatch.start()
-        parts.directory.start()
-        parts.table.start()
+        work.host.start()
+        work.dispatch.start()
+        discovery.directory.start()
+        discovery.table.start()
         closing.push_async_callback(self._leave)
-        parts.neighbourhood.start()
-        closing.push_async_callback(parts.gateway.close)
-        await parts.gateway.start(self._config.http.host, self._config.http.port)
+        discovery.neighbourhood.start()
+        closing.push_async_callback(self._gateway.close)
+        await self._gateway.start(self._config.http.host, self._config.http.port)
         await probing
-        closing.push_async_callback(parts.bootstrap.close)
-        parts.bootstrap.start()
-        parts.announcer.start()
+        closing.push_async_callback(discovery.bootstrap.close)
+        discovery.bootstrap.start()
+        discovery.announcer.start()
 
     async def drain(self, deadline_seconds: float) -> None:
         """Tell the mesh, take no new jobs, wait for the running ones."""
-        parts = self._parts
-        self._draining = parts.report.draining = parts.host.draining = True
+        host = self._work.host
+        self._draining = self._report.draining = host.draining = True
         self._publish()
         try:
             async with asyncio.timeout(deadline_seconds):
-                await parts.gateway.close(deadline_seconds)
-                await parts.host.wait_idle()
+                await self._gateway.close(deadline_seconds)
+                await host.wait_idle()
         except TimeoutError:
-            log.warning("%d jobs were cut off", parts.host.in_flight)
+            log.warning("%d jobs were cut off", host.in_flight)
 
     async def stop(self) -> None:
         """In the reverse order of the start."""
@@ -113,28 +103,28 @@ class ElectronsNode:
         await asyncio.Event().wait()
 
     def state(self) -> str:
-        return self._parts.report.state()
+        return self._report.state()
 
     def banner(self) -> Banner:
-        return self._parts.report.banner(self.http_url, self.mesh_address)
+        return self._report.banner(self.http_url, self.mesh_address)
 
     def _publish(self) -> None:
         """Tell the mesh what this node is and serves now."""
-        parts = self._parts
+        directory, work = self._discovery.directory, self._work
         state: NodeState = "draining" if self._draining else "ready"
-        record = parts.directory.set_own(
-            addresses=parts.links.addresses,
+        record = directory.set_own(
+            addresses=self._links.addresses,
             roles=self._config.built_roles,
             state=state,
-            models=() if self._draining else parts.catalog.models(),
+            models=() if self._draining else work.catalog.models(),
             version=VERSION,
         )
-        parts.table.offer(record)
-        parts.directory.set_load(parts.host.load())
+        self._discovery.table.offer(record)
+        directory.set_load(work.host.load())
 
     async def _leave(self) -> None:
-        await self._parts.table.close()
-        await self._parts.directory.close()
+        await self._discovery.table.close()
+        await self._discovery.directory.close()
 
 
 def _usable(listening: Address, port: int) -> Address:

@@ -6,21 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dht.bootstrap import Bootstrap
-from dht.directory import Directory
-from dht.kademlia import KademliaDirectory
-from mesh.ids import NodeId
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
 from node.config import Config
-from node.dispatch.mesh_dispatch import MeshDispatch
 from node.gateway.settings import Health
 from node.hardware.hardware import Hardware
 from node.hardware.probe import probe_hardware
 from node.hardware.summary import summarise
-from services.catalog import Catalog
-from services.host import Host
+from node.parts import Discovery, Work
 
 
 class Report:
@@ -30,24 +24,18 @@ class Report:
         self,
         *,
         config: Config,
-        node_id: NodeId,
         links: LinkPool,
-        directory: Directory,
-        table: KademliaDirectory,
-        bootstrap: Bootstrap,
-        catalog: Catalog,
-        host: Host,
-        dispatch: MeshDispatch,
+        discovery: Discovery,
+        work: Work,
     ) -> None:
         self._config = config
-        self._node_id = node_id
         self._links = links
-        self._directory = directory
-        self._table = table
-        self._bootstrap = bootstrap
-        self._catalog = catalog
-        self._host = host
-        self._dispatch = dispatch
+        self._directory = discovery.directory
+        self._table = discovery.table
+        self._bootstrap = discovery.bootstrap
+        self._catalog = work.catalog
+        self._host = work.host
+        self._dispatch = work.dispatch
         self._hardware: Hardware | None = None
         self.draining = False
 
@@ -78,12 +66,12 @@ class Report:
         """The facts for the ready line."""
         addresses = [url.removeprefix("tcp://") for url in self._links.addresses]
         return Banner(
-            node_id=self._node_id,
+            node_id=self._links.node_id,
             http=http,
             mesh=mesh,
             state=self.state(),
             network=self._config.network,
-            join=f"{self._node_id}@{addresses[0]}" if addresses else "",
+            join=f"{self._links.node_id}@{addresses[0]}" if addresses else "",
             hardware=summarise(self._hardware) if self._hardware else "",
             models=tuple(model.ref.name for model in self._catalog.models()),
             notes=self.notes(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 from dht.announcer import EdgeAnnouncer
@@ -17,6 +17,7 @@ from dht.remembered import RememberedPeers
 from mesh.clock import SystemClock
 from mesh.identity.boot import Boot, next_boot
 from mesh.identity.keys import NodeKey
+from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.links.reception import Introduction
@@ -29,7 +30,8 @@ from node.gateway.gateway import Gateway
 from node.gateway.settings import GatewaySettings, Suppliers
 from node.memory_cap import MemoryCap
 from node.network import resolve_network
-from node.node import ElectronsNode, Parts
+from node.node import ElectronsNode
+from node.parts import Discovery, Work
 from node.report import Report
 from services.catalog import Catalog
 from services.engine_choice import choose_engines
@@ -40,41 +42,116 @@ BOOT_FILE = "boot"
 PEERS_FILE = "peers.json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What nearly every part asks for."""
+
+    config: Config
+    key: NodeKey
+    boot: Boot
+    mesh_id: MeshId
+    clock: SystemClock
+    rng: Random
+    tasks: Tasks
+    links: LinkPool
+
+    @property
+    def node_id(self) -> NodeId:
+        return self.key.node_id
+
+
 def build(config: Config) -> ElectronsNode:
     """A node that is not started yet. Needs a running loop and the locked data folder.
 
     Raises StorageError when the folder's files are unusable.
     """
+    base = _build_base(config)
+    discovery = _build_discovery(base)
+    work = _build_work(base, discovery)
+    report = Report(config=config, links=base.links, discovery=discovery, work=work)
+    token = secrets.token_urlsafe(32)
+    return ElectronsNode(
+        config=config,
+        token=token,
+        links=base.links,
+        discovery=discovery,
+        work=work,
+        report=report,
+        gateway=_build_gateway(base, discovery, work, report, token),
+        tasks=base.tasks,
+    )
+
+
+def _build_base(config: Config) -> _Base:
     key = NodeKey.load_or_create(config.data_dir / KEY_FILE)
     boot = next_boot(config.data_dir / BOOT_FILE)
-    token = secrets.token_urlsafe(32)
-    clock, rng, tasks = SystemClock(), Random(), Tasks("node")
-    links = _build_links(config, key, boot)
-    directory = Directory(
+    mesh_id = resolve_network(config.network)
+
+    def introduce() -> Introduction:
+        software = f"distributed-electrons/{VERSION}"
+        return Introduction(config.built_roles, addresses=links.addresses, software=software)
+
+    links = LinkPool(
         key=key,
-        mesh_id=resolve_network(config.network),
-        boot=boot.counter,
-        links=links,
-        clock=clock,
-        tasks=tasks,
-        rng=rng,
+        mesh_id=mesh_id,
+        boot=boot,
+        introduce=introduce,
+        listen=(config.mesh.host, config.mesh.port),
+    )
+    return _Base(config, key, boot, mesh_id, SystemClock(), Random(), Tasks("node"), links)
+
+
+def _build_discovery(base: _Base) -> Discovery:
+    directory = Directory(
+        key=base.key,
+        mesh_id=base.mesh_id,
+        boot=base.boot.counter,
+        links=base.links,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
         on_change=lambda *_: neighbourhood.wake(),
     )
     table = KademliaDirectory(
-        key=key,
-        mesh_id=resolve_network(config.network),
-        boot=boot.counter,
-        links=links,
-        clock=clock,
-        tasks=tasks,
-        rng=rng,
+        key=base.key,
+        mesh_id=base.mesh_id,
+        boot=base.boot.counter,
+        links=base.links,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
     )
     neighbourhood = Neighbourhood(
-        own=key.node_id, directory=directory, links=links, clock=clock, tasks=tasks, rng=rng
+        own=base.node_id,
+        directory=directory,
+        links=base.links,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
     )
-    mesh_id = resolve_network(config.network)
-    edges = [EdgeClient(url, mesh_id=mesh_id, own=key.node_id) for url in config.edge]
-    bootstrap = _build_bootstrap(config, key, links, directory, edges, tasks, rng)
+    edges = [EdgeClient(url, mesh_id=base.mesh_id, own=base.node_id) for url in base.config.edge]
+    bootstrap = _build_bootstrap(base, directory, edges)
+    announcer = EdgeAnnouncer(directory=directory, edges=edges, tasks=base.tasks, rng=base.rng)
+    return Discovery(directory, table, neighbourhood, bootstrap, announcer)
+
+
+def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient]) -> Bootstrap:
+    mdns = Mdns(own=base.node_id, mesh_id=base.mesh_id, tasks=base.tasks)
+    return Bootstrap(
+        own=base.node_id,
+        links=base.links,
+        directory=directory,
+        tasks=base.tasks,
+        addresses=base.config.join,
+        remembered=RememberedPeers(base.config.data_dir / PEERS_FILE),
+        mdns=mdns if base.config.mdns else None,
+        edges=edges,
+        rng=base.rng,
+    )
+
+
+def _build_work(base: _Base, discovery: Discovery) -> Work:
+    config = base.config
     choice = choose_engines(
         config.engines,
         slots=config.slots,
@@ -86,53 +163,49 @@ def build(config: Config) -> ElectronsNode:
         discovery=choice.discovery,
         fallback=choice.fallback,
         aliases=config.aliases,
-        clock=clock,
-        tasks=tasks,
-        rng=rng,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
     )
     host = Host(
         engines=catalog,
-        clock=clock,
-        tasks=tasks,
+        clock=base.clock,
+        tasks=base.tasks,
         queue_limit=config.queue_limit,
         slots=config.slots,
         over_memory_cap=MemoryCap(config.memory_cap).exceeded,
-        on_load=directory.set_load,
+        on_load=discovery.directory.set_load,
     )
-    links.serve(StreamKind.JOB, host.serve)
+    base.links.serve(StreamKind.JOB, host.serve)
     dispatch = MeshDispatch(
-        node_id=key.node_id,
-        links=links,
-        view=directory.view,
-        lookup=table,
+        node_id=base.node_id,
+        links=base.links,
+        view=discovery.directory.view,
+        lookup=discovery.table,
         catalog=catalog,
         host=host,
         aliases=config.aliases,
-        clock=clock,
-        tasks=tasks,
-        rng=rng,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
     )
-    report = Report(
-        config=config,
-        node_id=key.node_id,
-        links=links,
-        directory=directory,
-        table=table,
-        bootstrap=bootstrap,
-        catalog=catalog,
-        host=host,
-        dispatch=dispatch,
-    )
-    gateway = Gateway(
-        node_id=key.node_id,
-        dispatch=dispatch,
-        view=directory.view,
+    return Work(catalog, host, dispatch)
+
+
+def _build_gateway(
+    base: _Base, discovery: Discovery, work: Work, report: Report, token: str
+) -> Gateway:
+    config = base.config
+    return Gateway(
+        node_id=base.node_id,
+        dispatch=work.dispatch,
+        view=discovery.directory.view,
         accounts=LocalAccounts(
             access=config.access or "local", admin_token=token, key_digests=config.api_keys
         ),
         suppliers=Suppliers(
             node_info=report.node_info,
-            own_models=catalog.models,
+            own_models=work.catalog.models,
             health=report.health,
             aliases=lambda: config.aliases,
             counters=report.counters,
@@ -140,65 +213,6 @@ def build(config: Config) -> ElectronsNode:
         settings=GatewaySettings(
             allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds
         ),
-        mesh_websocket=links.accept_websocket,
-        clock=clock,
-    )
-    return ElectronsNode(
-        config=config,
-        token=token,
-        parts=Parts(
-            links=links,
-            directory=directory,
-            table=table,
-            neighbourhood=neighbourhood,
-            bootstrap=bootstrap,
-            announcer=EdgeAnnouncer(directory=directory, edges=edges, tasks=tasks, rng=rng),
-            catalog=catalog,
-            host=host,
-            dispatch=dispatch,
-            gateway=gateway,
-            report=report,
-            tasks=tasks,
-        ),
-    )
-
-
-def _build_links(config: Config, key: NodeKey, boot: Boot) -> LinkPool:
-    def introduce() -> Introduction:
-        return Introduction(
-            roles=config.built_roles,
-            addresses=links.addresses,
-            software=f"distributed-electrons/{VERSION}",
-        )
-
-    links = LinkPool(
-        key=key,
-        mesh_id=resolve_network(config.network),
-        boot=boot,
-        introduce=introduce,
-        listen=(config.mesh.host, config.mesh.port),
-    )
-    return links
-
-
-def _build_bootstrap(
-    config: Config,
-    key: NodeKey,
-    links: LinkPool,
-    directory: Directory,
-    edges: Sequence[EdgeClient],
-    tasks: Tasks,
-    rng: Random,
-) -> Bootstrap:
-    mesh_id = resolve_network(config.network)
-    return Bootstrap(
-        own=key.node_id,
-        links=links,
-        directory=directory,
-        tasks=tasks,
-        addresses=config.join,
-        remembered=RememberedPeers(config.data_dir / PEERS_FILE),
-        mdns=Mdns(own=key.node_id, mesh_id=mesh_id, tasks=tasks) if config.mdns else None,
-        edges=edges,
-        rng=rng,
+        mesh_websocket=base.links.accept_websocket,
+        clock=base.clock,
     )
