@@ -1,4 +1,4 @@
-"""The baseline one would write by hand: aiohttp in front, aiohttp behind, mutual TLS between.
+"""The baseline one would write by hand: aiohttp on both hops, on uvloop, mutual TLS between.
 
 `gateway` checks the key, parses and validates the request, logs, and posts it to `worker` over
 HTTPS with client certificates and keep-alive; `worker` does the same, to the engine.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import uvloop
 from aiohttp import web
 
 log = logging.getLogger("baseline")
@@ -111,4 +112,4 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(given.role, given.target, given.folder))
+        uvloop.run(serve(given.role, given.target, given.folder))

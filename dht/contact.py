@@ -7,6 +7,9 @@ from kademlia.node import Node
 from mesh.ids import NodeId
 from mesh.wire.dht import Address
 
+MAX_CONTACT_ADDRESSES = 4
+"""Addresses kept and passed on of one contact, so that twenty always fit into an answer."""
+
 
 class Contact(Node):  # type: ignore[misc]  # the package ships no types
     """A node that holds a part of the table. Equal contacts have equal node ids."""
@@ -16,7 +19,7 @@ class Contact(Node):  # type: ignore[misc]  # the package ships no types
     def __init__(self, node: NodeId, addresses: tuple[str, ...] = ()) -> None:
         super().__init__(bytes.fromhex(node))
         self.node = node
-        self.addresses = addresses
+        self.addresses = addresses[:MAX_CONTACT_ADDRESSES]
 
     @classmethod
     def of(cls, address: Address) -> Contact:

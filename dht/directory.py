@@ -42,6 +42,8 @@ TICK = 2.0
 CHANGE_FANOUT = 16
 RENEWAL_FANOUT = 4
 """Linked peers that are told a record which changed, and one which only renews."""
+MAX_PULLS = 2
+"""Peers that are compared with at one time."""
 DENY_EVERY = 1.0
 """Seconds between denials of being lost."""
 FAREWELL = 0.5
@@ -87,6 +89,8 @@ class Directory:
         self._wanted: NodeRecord | None = None
         self._denied_at = -math.inf
         self._denying = False
+        self._outdone = 0
+        self._pulls = asyncio.Semaphore(MAX_PULLS)
         self._leaving = False
         self.view = DirectoryView(clock)
 
@@ -202,6 +206,8 @@ class Directory:
         elif self._table.lose(node, seq):
             self._show(node)
             self._spread_loss(node, seq, source)
+        else:
+            self._table.forewarn(node, seq, self._clock.now())
 
     def vouched_for(self, node: NodeId) -> None:
         """A node that was lost here is linked to a peer."""
@@ -213,9 +219,14 @@ class Directory:
             self._show(node)
 
     def outdone(self, seq: int) -> None:
-        """A newer record of this node is about: make one that is newer still."""
-        self._seq = max(self._seq, seq)
-        self._republish()
+        """A newer record of this node is about: a copy of it runs elsewhere.
+
+        Outbidding it would set two copies at each other through everybody's directories; links
+        decide which of two boots may stay.
+        """
+        if seq > self._outdone:
+            self._outdone = seq
+            log.warning("another running node signs with this node's key: copy no data folders")
 
     # ── links ───────────────────────────────────────────────────────────────────────────────────
 
@@ -269,7 +280,8 @@ class Directory:
 
     async def _pull(self, link: Link) -> None:
         try:
-            await self._exchange.pull(link)
+            async with self._pulls:  # what one peer gave need not be fetched from the next
+                await self._exchange.pull(link)
         except (LinkError, TimeoutError, WireError) as error:
             log.debug("comparing with %s failed: %s", link.peer[:8], error)
 

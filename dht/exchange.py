@@ -37,6 +37,9 @@ CHECK_BURST = 4_000.0
 LOST_RATE = 5.0
 LOST_BURST = 200.0
 """Losses one peer may report a second, and at once."""
+MESSAGE_RATE = 100.0
+MESSAGE_BURST = 1_000.0
+"""Messages of any kind that one peer may send a second, and at once; more are taken later."""
 ASK_TIMEOUT = 5.0
 
 
@@ -69,12 +72,14 @@ class Exchange:
         self._hearer = hearer
         self._checks = Allowance(rate=CHECK_RATE, burst=CHECK_BURST)
         self._losses = Allowance(rate=LOST_RATE, burst=LOST_BURST)
+        self._messages = Allowance(rate=MESSAGE_RATE, burst=MESSAGE_BURST)
         self.refused = 0
         """Records that were not believed."""
 
     async def serve(self, link: Link, stream: Stream) -> None:
         """Handle messages until the peer finishes. Raises WireError on nonsense."""
         while (data := await stream.receive()) is not None:
+            await asyncio.sleep(self._messages.reserve(link.peer, 1, self._clock.now()))
             answer = await self._handle(link.peer, decode(data))
             if answer is not None:
                 await stream.send(encode(answer))

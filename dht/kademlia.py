@@ -173,6 +173,9 @@ class KademliaDirectory:
         data = await stream.receive()
         if data is None:
             return
+        if not self._server.may_ask(link.peer):
+            stream.reset(reason="too many questions")
+            return
         request = wire.decode_request(data)
         self._calls.heard(link, request.sender)
         await stream.send(wire.encode(self._server.answer(link.peer, request)))

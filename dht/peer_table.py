@@ -23,6 +23,9 @@ from mesh.wire.records import SignedNode
 MAX_NODES = 2_000
 MAX_FLOORS = 4_096
 """Seqs remembered of records that are not held."""
+FOREWARNED_FOR = 5.0
+MAX_FOREWARNED = 512
+"""Seconds that a loss of an unknown node is remembered, for its record may be on the way."""
 RTT_CHANGE = 0.1
 """Part by which a round-trip time must have changed to be worth telling."""
 
@@ -57,6 +60,7 @@ class PeerTable:
         self._entries: dict[NodeId, Entry] = {}
         self._floors: OrderedDict[NodeId, int] = OrderedDict()
         self._comparison = Comparison()
+        self._forewarned: OrderedDict[NodeId, tuple[int, float]] = OrderedDict()
         self._evicted: list[NodeId] = []
 
     def __len__(self) -> int:
@@ -100,7 +104,9 @@ class PeerTable:
         entry = self._entries.get(record.node_id)
         expires = now + min(remaining, record.ttl)
         if entry is None:
-            return self._insert(Entry(signed, now, expires, linked=linked))
+            seq, until = self._forewarned.pop(record.node_id, (-1, now))
+            lost = not linked and until > now and record.seq <= seq
+            return self._insert(Entry(signed, now, expires, lost=lost, linked=linked))
         same = says_the_same(entry.signed.record, record) and not entry.lost
         self._comparison.put(record.node_id, record.seq)
         entry.signed, entry.first_seen, entry.expires, entry.lost = signed, now, expires, False
@@ -121,6 +127,15 @@ class PeerTable:
         entry.linked, entry.rtt, entry.load = False, None, Load()
         self._set_lost(entry, True)
         return True
+
+    def forewarn(self, node: NodeId, seq: int, now: float) -> None:
+        """An unknown node was lost: its record, should it still come, is of a lost node."""
+        if node == self._own_id or node in self._entries:
+            return
+        self._forewarned[node] = (seq, now + FOREWARNED_FOR)
+        self._forewarned.move_to_end(node)
+        while len(self._forewarned) > MAX_FOREWARNED:
+            self._forewarned.popitem(last=False)
 
     def link(self, node: NodeId, linked: bool) -> bool:
         """Note a link that came up or ended cleanly. True when the node had been lost."""
@@ -215,7 +230,7 @@ class PeerTable:
             self._forget(worst.signed.record.node_id)
             self._evicted.append(worst.signed.record.node_id)
         self._entries[record.node_id] = entry
-        self._comparison.put(record.node_id, record.seq)
+        self._comparison.put(record.node_id, record.seq, lost=entry.lost)
         return "new"
 
     def _set_lost(self, entry: Entry, lost: bool) -> None:

@@ -13,12 +13,14 @@ from mesh.ids import MeshId, NodeId
 from mesh.wire import dht as wire
 from mesh.wire.dht_records import open_dht
 
-STORE_RATE = 50.0
+STORE_RATE = 20.0
 STORE_BURST = 1_000.0
 """Records a second, and at once, that one peer may make this node check (170 us each)."""
+REQUEST_RATE = 200.0
+REQUEST_BURST = 1_000.0
+"""Requests a second, and at once, that one peer is answered."""
 _PAGE_BYTES = wire.MAX_DHT_MESSAGE - 32 * 1024
-_CONTACT_BYTES = 24 * 1024
-"""How an answer's room is shared between records and contacts."""
+"""Records in an answer; the rest is room for K contacts of four addresses each."""
 
 
 class TableServer:
@@ -34,7 +36,8 @@ class TableServer:
         self._mesh_id = mesh_id
         self._clock = clock
         self._counters = counters
-        self._allowance = Allowance(rate=STORE_RATE, burst=STORE_BURST)
+        self._stores = Allowance(rate=STORE_RATE, burst=STORE_BURST)
+        self._requests = Allowance(rate=REQUEST_RATE, burst=REQUEST_BURST)
 
     def heard(self, peer: NodeId, sender: wire.Self) -> Contact | None:
         """Note what a peer said of itself on its own link. Returns a contact to ask, if any.
@@ -46,6 +49,10 @@ class TableServer:
                 self.table.remove_contact(known)
             return None
         return self.table.add_contact(Contact(peer, sender.addresses))
+
+    def may_ask(self, peer: NodeId) -> bool:
+        """Whether the peer is within what it may ask; counts this request."""
+        return self._requests.take(peer, 1, self._clock.now())
 
     def answer(self, peer: NodeId, request: wire.DhtRequest) -> wire.DhtAnswer:
         """The answer to one request of a peer."""
@@ -88,18 +95,13 @@ class TableServer:
         )
 
     def _near(self, key: bytes, peer: NodeId) -> tuple[wire.Address, ...]:
-        """The nearest contacts but the asker, as many as fit."""
-        chosen: list[wire.Address] = []
-        room = _CONTACT_BYTES
-        for contact in self.table.nearest(key, K + 1):
-            room -= 32 + sum(len(address.encode()) + 3 for address in contact.addresses)
-            if contact.node != peer and len(chosen) < K and room >= 0:
-                chosen.append(contact.address)
-        return tuple(chosen)
+        """The nearest contacts but the asker."""
+        near = (each for each in self.table.nearest(key, K + 1) if each.node != peer)
+        return tuple(contact.address for contact, _ in zip(near, range(K), strict=False))
 
     def _hold(self, peer: NodeId, items: tuple[tuple[float, bytes], ...]) -> tuple[bool, ...]:
         now = self._clock.now()
-        if not self.me.serving or not self._allowance.take(peer, len(items), now):
+        if not self.me.serving or not self._stores.take(peer, len(items), now):
             self._counters.refused += len(items)
             return (False,) * len(items)
         return tuple(self._hold_one(peer, remaining, data, now) for remaining, data in items)

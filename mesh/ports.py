@@ -217,7 +217,7 @@ class Run(Protocol):
 
     @property
     def routing_seconds(self) -> float:
-        """From submission until a worker accepted."""
+        """From submission until the offer that was accepted had left."""
         ...
 
     @property

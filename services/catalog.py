@@ -30,6 +30,10 @@ SCAN_SECONDS = (15.0, 30.0)
 """Between two scans for engines; drawn, so that nodes on one machine do not scan in step."""
 FORGET_SECONDS = 60.0
 """A found engine that has been gone for this long is dropped until a scan finds it again."""
+LEAST_TOKENS = 8
+"""Shorter answers say little about a model's speed."""
+SPEED_EVERY = 10.0
+"""Seconds between two announcements of changed speeds: each is signed and goes to everybody."""
 MAX_ENGINES = 32
 
 
@@ -61,6 +65,8 @@ class Catalog:
         self._offered: dict[str, Offered] = {}
         self._speeds: dict[tuple[str, str], float] = {}
         self._told: dict[tuple[str, str], float] = {}
+        self._next_speed = 0.0
+        """When watchers may next be told of a speed."""
 
     async def start(self) -> None:
         """Look at all engines at once; returns when all have answered, after 0.9 s at most."""
@@ -109,12 +115,14 @@ class Catalog:
 
     def observe(self, model: ModelRef, tokens: int, seconds: float) -> None:
         """Told how fast a finished job went; tells watchers when the average moved much."""
-        if model.name not in self._offered:
+        if model.name not in self._offered or tokens < LEAST_TOKENS:
             return
         key = _key(model)
         speed = average_speed(self._speeds.get(key, 0.0), tokens, seconds)
         self._speeds[key] = speed
-        if speed_matters(self._told.get(key, 0.0), speed):
+        now = self._clock.now()
+        if speed_matters(self._told.get(key, 0.0), speed) and now >= self._next_speed:
+            self._next_speed = now + SPEED_EVERY
             self._tell()
 
     def withdraw(self, engine: Engine, reason: str) -> None:

@@ -47,9 +47,11 @@ log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 0.25
 """A job that has sent nothing for this long says that it is alive."""
 TICK = 0.1
-"""Seconds between looks for such jobs, and between two reports of a changed load."""
-ACCEPT_DELAY = 0.005
-"""An engine that answers within this many seconds needs no Accept: its first chunk says as much."""
+"""Seconds between looks for such jobs, and between two reports of a changed load.
+
+A job that has its slot and no answer yet at a tick is accepted then; one that was answered before
+needs no Accept, since its first chunk says as much.
+"""
 JOB_SECONDS_WEIGHT = 0.2
 """Weight of the newest job in the moving average of job length."""
 
@@ -97,8 +99,8 @@ class _Execution:
     last_sent: float
     ticket: Ticket | None = None
     queue_seconds: float = 0.0
-    accepting: asyncio.TimerHandle | None = None
-    """Sends Accept when nothing else has said so by then."""
+    accepted: bool = False
+    """The gateway knows that this node took the job."""
     answered: bool = False
     """A chunk has left; no more signs of life are needed from us, chunks are."""
 
@@ -199,8 +201,6 @@ class Host:
             outcome = await self._run(engine, model, job, execution)
         finally:
             self._give_slot_back(execution)
-            if execution.accepting is not None:
-                execution.accepting.cancel()
             self._executions.discard(execution)
             if not self._executions:
                 self._idle.set()
@@ -247,18 +247,13 @@ class Host:
         """Return when the job has its slot; the gateway hears at once when it has to wait."""
         queue, ticket = execution.queue, execution.ticket
         if ticket is None and not execution.offer.body_size:
-            loop = asyncio.get_running_loop()
-            execution.accepting = loop.call_later(ACCEPT_DELAY, self._accept_late, execution)
             return
+        execution.accepted = True
         await execution.send(_accept(queue))
         if ticket is not None:
             await execution.send(Progress("queued", queue.position(ticket), self._eta(queue)))
             await ticket.granted
             execution.queue_seconds = self._clock.now() - execution.arrived
-
-    def _accept_late(self, execution: _Execution) -> None:
-        if not execution.answered and execution in self._executions:
-            self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
 
     def _give_slot_back(self, execution: _Execution) -> None:
         if execution.ticket is None:
@@ -314,7 +309,10 @@ class Host:
 
     def _report_progress(self, now: float) -> None:
         for execution in self._executions:
-            if not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
+            if not execution.answered and not execution.accepted:
+                execution.accepted = True
+                self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
+            elif not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
                 execution.last_sent = now
                 self._tasks.spawn(self._send_progress(execution), "sign-of-life")
 

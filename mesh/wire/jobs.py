@@ -1,7 +1,8 @@
 """Messages on a JOB stream.
 
 The gateway sends one Offer; the worker answers Refuse, or accepts: by Accept, or simply by going
-on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway cancels by resetting the stream with RESET_CANCELLED.
+on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway cancels by resetting the
+stream with RESET_CANCELLED.
 A job of more than MAX_OFFER bytes is offered as a head without content and `body_size`; after
 Accept the gateway sends the whole job in Body parts, which the worker reads when it has a slot.
 Each message is a msgpack array whose first item is its number; items and map keys a reader does

@@ -144,6 +144,9 @@ class MeshDispatch:
         """
         if attempt > 1:
             self.counters.retries += 1
+        name = candidate.model.ref.name
+        if job.model != name:
+            job = dataclasses.replace(job, model=name)
         offer = Offer(
             job_id=request.job_id,
             attempt=attempt,
@@ -153,7 +156,7 @@ class MeshDispatch:
             priority=request.priority,
             deadline=request.deadline,
             hops=1,
-            job=dataclasses.replace(job, model=candidate.model.ref.name),
+            job=job,
         )
         if candidate.node == self._node_id:
             self.counters.local += 1

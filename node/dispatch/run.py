@@ -109,7 +109,6 @@ class MeshRun:
                 raise self._nobody_fits(decision)
             for candidate in decision.order:
                 if self._workers.seconds_busy(candidate) <= 0 and await self._offer(candidate):
-                    self.routing_seconds = self._workers.now() - self._submitted
                     return
             await self._pause(decision)
 
@@ -168,6 +167,7 @@ class MeshRun:
             self._attempt = await self._workers.start_attempt(
                 candidate, self._job, self._request, self.attempts
             )
+            self.routing_seconds = self._workers.now() - self._submitted
             answer = await self._receive()
         except (LinkError, WireError, TimeoutError) as error:
             log.info("job %s: %s is no way: %s", self._request.job_id, candidate.node, error)

@@ -19,7 +19,7 @@ from services.engines.http_connection import MAX_BUFFERED, READ_SIZE, Connection
 
 Method = Literal["GET", "POST"]
 
-MAX_IDLE = 32
+MAX_IDLE = 256
 """Kept-alive connections without an exchange; each costs a socket here and at the engine."""
 IDLE_SECONDS = 60.0
 """An idle connection older than this is closed instead of used."""
@@ -93,7 +93,7 @@ class Stream:
 
 
 class HttpClient:
-    """Calls one origin. At most 32 idle connections; no redirects, no cookies, no proxies.
+    """Calls one origin. At most MAX_IDLE idle connections; no redirects, no cookies, no proxies.
 
     Raises ConfigError for a URL that is not http(s) or that carries a user, a query or a
     fragment. After any error the client goes on working.

@@ -125,6 +125,30 @@ async def test_a_false_report_of_loss_is_denied(mesh: RealMesh) -> None:
     await until(lambda: bool(victim.directory.view.providers("model-2")))
 
 
+async def test_a_copy_of_a_node_is_named_and_not_outbid(
+    mesh: RealMesh, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim, liar = await mesh.start("honest"), await mesh.start()
+    before = victim.directory.own
+    copy = sign_node(victim.key, MESH, record_of(victim.key, seq=2**62)).data
+    for _ in range(3):
+        await push(liar, victim, copy)
+    assert victim.directory.own == before
+    assert caplog.text.count("another running node signs with this node's key") == 1
+
+
+async def test_questions_without_end_are_not_all_answered(mesh: RealMesh) -> None:
+    victim, liar = await mesh.start("honest"), await mesh.start()
+    link = await liar.links.connect(victim.id, victim.links.addresses)
+    request = dht.encode(dht.FindNodes(dht.Self(), bytes(20)))
+    with pytest.raises(LinkError, match="too many questions"):
+        for _ in range(5_000):
+            await link.call(StreamKind.DHT, request, timeout=5)
+    honest = await mesh.start()
+    other = await honest.links.connect(victim.id, victim.links.addresses)
+    assert await other.call(StreamKind.DHT, request, timeout=5)
+
+
 async def test_table_records_that_must_not_be_held_are_not(mesh: RealMesh) -> None:
     victim, liar = await mesh.start("honest"), await mesh.start()
     key, other = NodeKey.generate(), NodeKey.generate()

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dht.peer_table import PeerTable, says_the_same
+from dht.peer_table import FOREWARNED_FOR, PeerTable, says_the_same
 from mesh.capability import Load, ModelRef, NodeRecord, ServedModel
 from mesh.ids import NodeId
 from mesh.wire.records import SignedNode
@@ -79,6 +79,21 @@ def test_an_old_loss_does_not_hide_a_node_that_has_spoken_since() -> None:
     table = PeerTable(OWN)
     table.offer(signed(A, 4), 50, 0)
     assert not table.lose(A, 3)
+    assert table.peer(A) is not None
+
+
+def test_a_loss_that_overtook_the_record_still_counts_for_a_moment() -> None:
+    table = PeerTable(OWN)
+    table.forewarn(A, 3, 0)
+    table.forewarn(B, 3, 0)
+    table.forewarn(C, 3, 0)
+    table.offer(signed(A, 3), 50, 1)
+    table.offer(signed(B, 4), 50, 1)
+    table.offer(signed(C, 3), 50, FOREWARNED_FOR)
+    assert table.peer(A) is None
+    assert table.peer(B) is not None
+    assert table.peer(C) is not None
+    assert table.offer(signed(A, 4), 50, 2) == "changed"
     assert table.peer(A) is not None
 
 

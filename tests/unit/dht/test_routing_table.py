@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dht.contact import Contact
+from dht.contact import MAX_CONTACT_ADDRESSES, Contact
 from dht.routing import MAX_BUCKETS, REFRESH_AFTER, K, RoutingTable
 from mesh.ids import NodeId
 
@@ -134,3 +134,8 @@ def test_the_table_is_bounded_whoever_comes() -> None:
     table, _ = filled(rng, 20_000)
     assert len(table.buckets) <= MAX_BUCKETS
     assert len(table) <= K * len(table.buckets)
+
+
+def test_a_contact_keeps_few_addresses() -> None:
+    many = tuple(f"tcp://192.0.2.{number}:1" for number in range(16))
+    assert Contact(node(5), many).address.addresses == many[:MAX_CONTACT_ADDRESSES]
