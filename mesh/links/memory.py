@@ -229,7 +229,8 @@ class MemoryLinks:
                 await asyncio.sleep(timeout)
                 break
             await asyncio.sleep(4 * self._network.delay())  # TCP, TLS, proof, hello
-            return target
+            if self._network.node(target.node_id) is target:  # it may have died meanwhile
+                return target
         raise DialError(f"no answer from {', '.join(addresses)}")
 
     def _connect(self, target: MemoryLinks) -> MeshLink:
