@@ -183,19 +183,20 @@ class Directory:
 
     # ── what peers said: called by the exchange ─────────────────────────────────────────────────
 
-    def learned(self, node: NodeId, verdict: Verdict, source: NodeId) -> None:
-        """A checked record of another node came."""
+    def learned(self, node: NodeId, verdict: Verdict, link: Link) -> None:
+        """A checked record of another node came over a link, which may have ended since."""
         for gone in self._table.evicted():
             self._show(gone)
         if verdict in ("known", "refused"):
             return
-        link = self._links.get(node)
-        if link is not None and self._feeds.get(node) is not None:
+        if node == link.peer and _broke(link):
+            self._lose(node, link.peer)  # its last words
+        elif node in self._feeds:
             self._table.link(node, True)
-            self._table.set_rtt(node, link.rtt)
+            self._table.set_rtt(node, self._feeds[node].link.rtt)
         self._show(node)
         fanout = RENEWAL_FANOUT if verdict == "refreshed" else CHANGE_FANOUT
-        self._pass_on(node, source, fanout=fanout)
+        self._pass_on(node, link.peer, fanout=fanout)
 
     def reported_lost(self, node: NodeId, seq: int, source: NodeId) -> None:
         """A peer's link to a node broke."""
@@ -257,13 +258,16 @@ class Directory:
         feed = self._feeds.pop(link.peer, None)
         if feed is not None:
             feed.stop()
-        entry = self._table.get(link.peer)
         self._table.link(link.peer, False)
-        if entry is not None and _broke(link):
-            seq = entry.signed.record.seq
-            if self._table.lose(link.peer, seq):
-                self._spread_loss(link.peer, seq, link.peer)
+        if _broke(link):
+            self._lose(link.peer, link.peer)
         self._show(link.peer)
+
+    def _lose(self, node: NodeId, source: NodeId) -> None:
+        """This node has seen for itself that another broke off."""
+        entry = self._table.get(node)
+        if entry is not None and self._table.lose(node, entry.signed.record.seq):
+            self._spread_loss(node, entry.signed.record.seq, source)
 
     def _spread_loss(self, node: NodeId, seq: int, source: NodeId) -> None:
         for peer, feed in self._feeds.items():

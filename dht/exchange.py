@@ -46,7 +46,7 @@ ASK_TIMEOUT = 5.0
 class Hearer(Protocol):
     """Is told what came of what peers said."""
 
-    def learned(self, node: NodeId, verdict: Verdict, source: NodeId) -> None: ...
+    def learned(self, node: NodeId, verdict: Verdict, link: Link) -> None: ...
 
     def reported_lost(self, node: NodeId, seq: int, source: NodeId) -> None: ...
 
@@ -80,7 +80,7 @@ class Exchange:
         """Handle messages until the peer finishes. Raises WireError on nonsense."""
         while (data := await stream.receive()) is not None:
             await asyncio.sleep(self._messages.reserve(link.peer, 1, self._clock.now()))
-            answer = await self._handle(link.peer, decode(data))
+            answer = await self._handle(link, decode(data))
             if answer is not None:
                 await stream.send(encode(answer))
         stream.finish()
@@ -109,23 +109,23 @@ class Exchange:
             records = await self._ask(link, Want(tuple(batch)))
             if not isinstance(records, Records) or not records.items:
                 return
-            got = await self._take(link.peer, records)
+            got = await self._take(link, records)
             left = [node for node in batch if node not in got]
             missing = missing + (left if len(left) < len(batch) else [])
 
     async def _ask(self, link: Link, question: DiscoveryMessage) -> DiscoveryMessage:
         return decode(await link.call(StreamKind.DIRECTORY, encode(question), timeout=ASK_TIMEOUT))
 
-    async def _handle(self, peer: NodeId, message: DiscoveryMessage) -> DiscoveryMessage | None:
+    async def _handle(self, link: Link, message: DiscoveryMessage) -> DiscoveryMessage | None:
         match message:
             case Records():
-                await self._take(peer, message)
+                await self._take(link, message)
             case Lost(nodes):
-                if self._losses.take(peer, len(nodes), self._clock.now()):
+                if self._losses.take(link.peer, len(nodes), self._clock.now()):
                     for node, seq in nodes:
-                        self._hearer.reported_lost(node, seq, peer)
+                        self._hearer.reported_lost(node, seq, link.peer)
             case LoadReport(load):
-                self._hearer.loaded(peer, load)
+                self._hearer.loaded(link.peer, load)
             case Digest():
                 return self._table.listing(message)
             case Want(nodes):
@@ -141,7 +141,7 @@ class Exchange:
         messages = pack_records(items)
         return messages[0] if messages else Records(())
 
-    async def _take(self, peer: NodeId, records: Records) -> set[NodeId]:
+    async def _take(self, link: Link, records: Records) -> set[NodeId]:
         """Merge records; returns whose they were. A peer that sends too many new ones is slowed."""
         seen: set[NodeId] = set()
         for remaining, data in records.items:
@@ -150,19 +150,19 @@ class Exchange:
             if not self._table.is_news(node, seq):
                 self._table.renew(node, seq, remaining, self._clock.now())
                 continue
-            await asyncio.sleep(self._checks.reserve(peer, 1, self._clock.now()))
-            self._check(peer, remaining, data)
+            await asyncio.sleep(self._checks.reserve(link.peer, 1, self._clock.now()))
+            self._check(link, remaining, data)
         return seen
 
-    def _check(self, peer: NodeId, remaining: float, data: bytes) -> None:
+    def _check(self, link: Link, remaining: float, data: bytes) -> None:
         try:
             signed = open_node(data, self._mesh_id, self._clock.wall())
         except (WireError, RecordRejected) as error:
             self.refused += 1
-            log.debug("refused a record from %s: %s", peer[:8], error)
+            log.debug("refused a record from %s: %s", link.peer[:8], error)
             return
         if signed.record.node_id == self._own:
             self._hearer.outdone(signed.record.seq)
             return
         verdict = self._table.offer(signed, remaining, self._clock.now())
-        self._hearer.learned(signed.record.node_id, verdict, peer)
+        self._hearer.learned(signed.record.node_id, verdict, link)

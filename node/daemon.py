@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import importlib.util
 import logging
@@ -33,6 +34,8 @@ STOP_SECONDS = 4.8
 """From the first signal until the process is gone, whatever hangs."""
 HURRY_SECONDS = 0.5
 """The same, from the second signal."""
+COLLECT_AFTER = 20_000
+"""Objects made and not yet freed before the collector looks for cycles among them."""
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
@@ -119,6 +122,17 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+def calm_collector() -> None:
+    """Leave what the start made out of every later collection, and collect less often.
+
+    Reference counts free nearly all of what a request makes; what is left to the collector is the
+    occasional cycle, and looking for it every 700 allocations cost 8 % of the request path.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
 class Daemon:
     """One run of one node."""
 
@@ -155,6 +169,7 @@ class Daemon:
             return OK
         if (refusal := start.result()) is not None:
             raise refusal
+        calm_collector()
         self._publish(node)
         failure = self._tasks.spawn(_failure_of(node), "watch")
         failed = await self._until(failure, self._stopping)

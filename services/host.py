@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from mesh.capability import Load, ModelRef
@@ -39,7 +39,7 @@ from mesh.wire.jobs import (
     decode_offer,
     encode,
 )
-from services.engines.engine import Engine
+from services.engines.engine import Engine, Event
 from services.queue import SlotQueue, Ticket
 
 log = logging.getLogger(__name__)
@@ -268,15 +268,12 @@ class Host:
         started = self._clock.now()
         try:
             async with aclosing(engine.run(job, model)) as events:
-                async for event in events:
-                    if isinstance(event, Chunk):
-                        execution.answered = True
-                        await execution.send(event)
-                        continue
-                    seconds = self._clock.now() - started
-                    self._settle(model, event.usage.completion_tokens, seconds)
-                    await execution.send(Finished(event, execution.queue_seconds, seconds))
-                    return "completed"
+                finished = await self._pass_on(events, job, execution)
+            if finished is not None:
+                seconds = self._clock.now() - started
+                self._settle(model, finished.finish.usage.completion_tokens, seconds)
+                await execution.send(replace(finished, run_seconds=seconds))
+                return "completed"
             failure = Fail("engine_failed", f"{model.name} stopped without an end")
         except EngineError as error:
             log.warning("engine %s failed job %s: %s", engine.name, execution.offer.job_id, error)
@@ -287,6 +284,27 @@ class Host:
             failure = Fail(error.code, str(error), final=True, param=error.param)
         await execution.send(failure)
         return "failed"
+
+    async def _pass_on(
+        self, events: AsyncIterator[Event], job: JobSpec, execution: _Execution
+    ) -> Finished | None:
+        """Send chunks as the receiver takes them; None when the engine ended without a finish.
+
+        Nobody waits for the pieces of a whole answer: each leaves when the next one comes, and the
+        last one with the finish.
+        """
+        held: Chunk | None = None
+        async for event in events:
+            if not isinstance(event, Chunk):
+                return Finished(event, execution.queue_seconds, 0.0, held)
+            execution.answered = True
+            if job.stream:
+                await execution.send(event)
+            else:
+                if held is not None:
+                    await execution.send(held)
+                held = event
+        return None
 
     def _settle(self, model: ModelRef, tokens: int, seconds: float) -> None:
         self.counters.tokens += tokens

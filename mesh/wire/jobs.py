@@ -1,8 +1,8 @@
 """Messages on a JOB stream.
 
 The gateway sends one Offer; the worker answers Refuse, or accepts: by Accept, or simply by going
-on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway cancels by resetting the
-stream with RESET_CANCELLED.
+on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway cancels by resetting
+the stream with RESET_CANCELLED.
 A job of more than MAX_OFFER bytes is offered as a head without content and `body_size`; after
 Accept the gateway sends the whole job in Body parts, which the worker reads when it has a slot.
 Each message is a msgpack array whose first item is its number; items and map keys a reader does
@@ -93,11 +93,12 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Finish as it travels: with what the worker measured."""
+    """Finish as it travels: with what the worker measured, and often with the last chunk."""
 
     finish: Finish
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    last: Chunk | None = None
 
 
 WorkerMessage = Accept | Refuse | Progress | Chunk | Finished | Fail
@@ -111,14 +112,15 @@ def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
 
     Raises WireError when the job is larger than MAX_BODY.
     """
-    data = _pack([OFFER, _OFFER.dump_python(offer)])
+    data = _pack([OFFER, _OFFER.dump_python(offer, exclude_defaults=True)])
     if len(data) <= MAX_OFFER:
         return data, b""
-    body = _pack(_JOB.dump_python(offer.job))
+    body = _pack(_JOB.dump_python(offer.job, exclude_defaults=True))
     if len(body) > MAX_BODY:
         raise WireError(f"the request is {len(body)} bytes on the wire, at most {MAX_BODY} fit")
     head = replace(offer.job, messages=(), prompt="", extra={})
-    return _pack([OFFER, _OFFER.dump_python(replace(offer, job=head, body_size=len(body)))]), body
+    headed = replace(offer, job=head, body_size=len(body))
+    return _pack([OFFER, _OFFER.dump_python(headed, exclude_defaults=True)]), body
 
 
 def split_body(body: bytes) -> Iterator[bytes]:
@@ -160,16 +162,17 @@ def decode_offer(data: bytes) -> Offer:
 def encode(message: WorkerMessage) -> bytes:
     """Encode what a worker sends."""
     match message:
-        case Chunk(text, index, token_ids, delta, logprobs):
-            fields: list[Any] = [CHUNK, index, text, token_ids, delta, logprobs]
+        case Chunk():
+            fields: list[Any] = _chunk_fields(message)
         case Accept(in_flight, queued, slots):
             fields = [ACCEPT, in_flight, queued, slots]
         case Progress(state, position, eta):
             fields = [PROGRESS, state == "running", position, eta]
-        case Finished(finish, queue_seconds, run_seconds):
+        case Finished(finish, queue_seconds, run_seconds, last):
             usage = finish.usage
             counts = [usage.prompt_tokens, usage.completion_tokens]
             fields = [FINISH, finish.reasons, counts, queue_seconds, run_seconds]
+            fields.append(None if last is None else _chunk_fields(last))
         case Refuse(code, reason, retry_after, param):
             fields = [REFUSE, code, reason[:MAX_REASON], retry_after, param]
         case Fail(code, reason, final, param):
@@ -201,6 +204,10 @@ def _unpack(data: bytes) -> list[Any]:
     return fields
 
 
+def _chunk_fields(chunk: Chunk) -> list[Any]:
+    return [CHUNK, chunk.index, chunk.text, chunk.token_ids, chunk.delta, chunk.logprobs]
+
+
 def _chunk(fields: list[Any]) -> Chunk:
     _, index, text, token_ids, delta, logprobs = fields[:6]
     if not (isinstance(index, int) and index >= 0 and isinstance(text, str)):
@@ -225,7 +232,8 @@ def _finish(fields: list[Any]) -> Finished:
     _, reasons, counts, queue_seconds, run_seconds = fields[:5]
     usage = Usage(int(counts[0]), int(counts[1]))
     finish = Finish(tuple(str(reason) for reason in reasons), usage)
-    return Finished(finish, float(queue_seconds), float(run_seconds))
+    last = _chunk(fields[5]) if len(fields) > 5 and fields[5] is not None else None
+    return Finished(finish, float(queue_seconds), float(run_seconds), last)
 
 
 def _refuse(fields: list[Any]) -> Refuse:

@@ -130,6 +130,8 @@ class MeshRun:
             elif isinstance(message, Finished):
                 self.queue_seconds = message.queue_seconds
                 self._release(cancel=False)
+                if message.last is not None:
+                    yield message.last
                 yield message.finish
                 return
             elif isinstance(message, Fail):

@@ -38,14 +38,11 @@ def request_body(
 
 
 def _sampling(sampling: Sampling, *, chat: bool) -> dict[str, Any]:
-    given = {
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "seed": sampling.seed,
-    }
-    body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    body: dict[str, Any] = {}
+    for name in ("max_tokens", "temperature", "top_p", "top_k", "seed"):
+        value = getattr(sampling, name)
+        if value is not None:
+            body[name] = value
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.n != 1:

@@ -72,7 +72,7 @@ class OneModel:
 
 
 def make_offer(origin: str = "a", model: str = "m", hops: int = 1, **job: Any) -> Offer:
-    spec = JobSpec("chat", model, **job)
+    spec = JobSpec("chat", model, **{"stream": True, **job})
     return Offer(
         JobId("0" * 32), 1, NodeId(origin * 40), "t", "public", 0, deadline=5.0, hops=hops, job=spec
     )
@@ -132,6 +132,18 @@ async def test_what_cannot_run_here_is_refused_with_a_reason(offer: Offer, code:
         await run_offer(host, offer, sent)
     assert [m.code for m in sent if isinstance(m, Refuse)] == [code]
     assert len(sent) == 1
+
+
+async def test_a_whole_answer_leaves_in_one_message() -> None:
+    engine = GatedEngine()
+    engine.gate.set()
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(engine)) as (host, _):
+        await run_offer(host, make_offer(stream=False), sent)
+    assert sent[0] == Chunk("a")
+    assert isinstance(sent[1], Finished)
+    assert sent[1].last == Chunk("b")
+    assert len(sent) == 2
 
 
 async def test_a_slow_answer_is_accepted_first() -> None:
