@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
+
+import pytest
 
 from mesh.capability import Load
 from mesh.wire.frames import GoawayCode
@@ -48,6 +51,24 @@ def test_a_crash_takes_the_models_out_of_every_view() -> None:
             return gone
 
     assert run_virtual(story()) <= 1.0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_crash_at_any_moment_of_growth_is_known_to_all(seed: int) -> None:
+    async def story() -> None:
+        rng = Random(seed)
+        latency, jitter = rng.uniform(0.001, 0.02), rng.uniform(0, 0.005)
+        async with discovering_mesh(seed=seed, latency=latency, jitter=jitter) as mesh:
+            nodes = [mesh.start(f"model-{number}") for number in range(14)]
+            for node in nodes[1:]:
+                await node.dial(nodes[0])
+            await asyncio.sleep(rng.uniform(0, 1.2))
+            victim = nodes.pop(rng.randrange(1, 14))
+            await mesh.crash(victim)
+            await until(lambda: all(len(node.knows()) == 12 for node in nodes), timeout=3)
+            assert all(victim.id not in node.knows() for node in nodes)
+
+    run_virtual(story())
 
 
 def test_silence_takes_a_node_out_of_every_view_within_three_seconds() -> None:
