@@ -92,10 +92,9 @@ def render(report: Figures) -> str:
     """The README's table."""
     rows = [*path_rows(report["path"]), *dht_rows(report["dht"]), *daemon_rows(report["daemons"])]
     lines = [
-        "`make bench` wrote this on",
-        f"{report['machine']}, {report['date']}. The baseline is `aiohttp` on both hops with",
-        "mutual TLS, on uvloop, measured in turn with the product in the same run; everything under",
-        "test shares one core.",
+        f"`make bench` wrote this on {report['machine']}, {report['date']}. The baseline is",
+        "`aiohttp` on both hops with mutual TLS, on uvloop, measured in turn with the product in",
+        "the same run; everything under test shares one core.",
         "",
         "| figure | measured | target |",
         "|---|---|---|",

@@ -10,6 +10,7 @@ from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
 from node.config import Config
+from node.dispatch.candidates import AUTO
 from node.gateway.settings import Health
 from node.hardware.hardware import Hardware
 from node.hardware.probe import probe_hardware
@@ -53,6 +54,13 @@ class Report:
         reason = "no other node answers; it keeps trying" if state == "isolated" else ""
         return Health(ready=state in ("first", "joined"), state=state, reason=reason)
 
+    def aliases(self) -> Mapping[str, str]:
+        """The configured names, and what `auto` would mean now when anything is served."""
+        models = [*self._catalog.models(), *(p.model for p in self._directory.view.models())]
+        best = next((m for m in models if m.ref.engine != "demo"), models[0] if models else None)
+        automatic = {} if best is None else {AUTO: best.ref.name}
+        return {**automatic, **self._config.aliases}
+
     def notes(self) -> tuple[str, ...]:
         """What the owner should know."""
         roles = [
@@ -83,6 +91,7 @@ class Report:
             "version": VERSION,
             "network": self._config.network,
             "state": self.state(),
+            "reason": self.health().reason,
             "roles": list(self._config.built_roles),
             "unbuilt_roles": list(self._config.unbuilt_roles),
             "addresses": list(self._links.addresses),
@@ -115,6 +124,6 @@ class Report:
 def _plain_figures(prefix: str, counters: Mapping[str, Any]) -> dict[str, float]:
     """Single numbers as they are; counts by cause as their sum."""
     return {
-        f"{prefix}_{name}": sum(value.values()) if isinstance(value, dict) else value
+        f"{prefix}_{name}_total": sum(value.values()) if isinstance(value, dict) else value
         for name, value in counters.items()
     }

@@ -207,7 +207,7 @@ def _build_gateway(
             node_info=report.node_info,
             own_models=work.catalog.models,
             health=report.health,
-            aliases=lambda: config.aliases,
+            aliases=report.aliases,
             counters=report.counters,
         ),
         settings=GatewaySettings(

@@ -13,6 +13,8 @@ from mesh.ids import NodeId
 ID_BYTES = 20
 """A node id or a table key as raw bytes."""
 MAX_COUNTER = 2**63 - 1
+MAX_ITEMS = 4_096
+"""Items of one array or map: a reader makes room for every array that claims to be long."""
 MAX_ADDRESSES = 16
 MAX_ADDRESS = 255
 """Addresses of one node, and characters of each."""
@@ -29,7 +31,9 @@ def unpack(data: bytes, *, most: int) -> list[Any]:
     if len(data) > most:
         raise WireError(f"{len(data)} bytes came where at most {most} may")
     try:
-        fields = msgpack.unpackb(data, strict_map_key=True)
+        fields = msgpack.unpackb(
+            data, strict_map_key=True, max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS
+        )
     except (ValueError, TypeError, RecursionError):
         raise WireError("a message is not msgpack") from None
     return listed(fields, most=most)

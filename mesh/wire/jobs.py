@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
+import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
@@ -35,7 +36,10 @@ RESET_SUPERSEDED = 2
 MAX_OFFER = 64 * 1024
 """Bytes of an encoded Offer; what is larger follows in Body parts once it is accepted."""
 MAX_BODY = 32 * 1024 * 1024
-"""Bytes of an encoded job in Body parts."""
+"""Bytes of an encoded job in Body parts. JSON: a msgpack reader makes room for every array that
+claims to be long, which a body of this size could make claim a lot."""
+MAX_ITEMS = 16 * 1024
+"""Items of one array or map in a message; a longer list of token ids travels in the body."""
 BODY_PART = 60 * 1024
 """Bytes of one Body part."""
 MAX_HOPS = 3
@@ -113,9 +117,10 @@ def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
     Raises WireError when the job is larger than MAX_BODY.
     """
     data = _pack([OFFER, _OFFER.dump_python(offer, exclude_defaults=True)])
-    if len(data) <= MAX_OFFER:
+    listed = offer.job.prompt if isinstance(offer.job.prompt, tuple) else ()
+    if len(data) <= MAX_OFFER and len(listed) <= MAX_ITEMS:
         return data, b""
-    body = _pack(_JOB.dump_python(offer.job, exclude_defaults=True))
+    body = orjson.dumps(_JOB.dump_python(offer.job, exclude_defaults=True))
     if len(body) > MAX_BODY:
         raise WireError(f"the request is {len(body)} bytes on the wire, at most {MAX_BODY} fit")
     head = replace(offer.job, messages=(), prompt="", extra={})
@@ -140,8 +145,8 @@ def decode_body_part(data: bytes) -> bytes:
 def decode_job(body: bytes) -> JobSpec:
     """The job that was split into Body parts. Raises WireError."""
     try:
-        return _JOB.validate_python(msgpack.unpackb(body, strict_map_key=True))
-    except (ValueError, TypeError, RecursionError):
+        return _JOB.validate_python(orjson.loads(body))
+    except ValueError:  # also pydantic's and orjson's
         raise WireError("malformed job in the body") from None
 
 
@@ -196,7 +201,9 @@ def _pack(value: object) -> bytes:
 
 def _unpack(data: bytes) -> list[Any]:
     try:
-        fields = msgpack.unpackb(data, strict_map_key=True)
+        fields = msgpack.unpackb(
+            data, strict_map_key=True, max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS
+        )
     except (ValueError, TypeError, RecursionError):
         raise WireError("a message is not msgpack") from None
     if not isinstance(fields, list) or len(fields) < 2 or not isinstance(fields[0], int):
