@@ -15,7 +15,7 @@ from mesh.clock import SystemClock
 from mesh.errors import EngineUnavailable
 from mesh.jobs import JobSpec
 from mesh.lifecycle import Tasks
-from services.catalog import FORGET_SECONDS, Catalog, place_of
+from services.catalog import FORGET_SECONDS, LEAST_TOKENS, SPEED_EVERY, Catalog, place_of
 from services.engines.discovery import Discovery
 from services.engines.engine import Engine
 from services.engines.given import GivenEngine
@@ -148,7 +148,8 @@ async def test_a_place_given_is_not_found_a_second_time(make: Make, vllm: FakeOp
 
 
 async def test_measured_speed_is_shown_and_told_when_it_matters(make: Make) -> None:
-    catalog = make(ScriptedEngine("e", "m"))
+    clock = HandClock()
+    catalog = make(ScriptedEngine("e", "m"), clock=clock)
     await catalog.start()
     told: list[float] = []
     catalog.on_change(lambda: told.append(catalog.models()[0].speed))
@@ -158,8 +159,14 @@ async def test_measured_speed_is_shown_and_told_when_it_matters(make: Make) -> N
     assert catalog.models()[0].speed == pytest.approx(50.0)
     for _ in range(20):
         catalog.observe(model, tokens=100, seconds=1.0)
-    assert [round(speed) for speed in told] == [50, 80]
-    catalog.observe(ModelRef("unknown", "e"), tokens=1, seconds=1.0)
+    assert [round(speed) for speed in told] == [50]
+    clock.time += SPEED_EVERY
+    for _ in range(20):
+        catalog.observe(model, tokens=100, seconds=1.0)
+    assert [round(speed) for speed in told] == [50, 100]
+    clock.time += SPEED_EVERY
+    catalog.observe(ModelRef("unknown", "e"), tokens=100, seconds=1.0)
+    catalog.observe(model, tokens=LEAST_TOKENS - 1, seconds=100.0)
     assert len(told) == 2
 
 
