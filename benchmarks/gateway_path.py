@@ -7,7 +7,6 @@ within a round, so that a noisy machine disturbs all alike. `python -m benchmark
 from __future__ import annotations
 
 import argparse
-import asyncio
 import datetime
 import ipaddress
 import json
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -115,7 +115,7 @@ def alternate(
 
 def measure_rates(targets: list[Target], clients: int, rounds: int) -> dict[str, Any]:
     def measure(target: Target) -> Figures:
-        return asyncio.run(run_requests(target.url, MODEL, clients, SECONDS))
+        return uvloop.run(run_requests(target.url, MODEL, clients, SECONDS))
 
     results = alternate(targets, rounds, measure)
     report: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def measure_streams(
     targets: list[Target], streams: int, tokens: int, interval: float, rounds: int
 ) -> dict[str, Any]:
     def measure(target: Target) -> StreamFigures:
-        return asyncio.run(run_streams(target.url, MODEL, streams, tokens, interval))
+        return uvloop.run(run_streams(target.url, MODEL, streams, tokens, interval))
 
     report: dict[str, Any] = {}
     for name, runs in alternate(targets, rounds, measure).items():

@@ -12,15 +12,16 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import httptools
+import uvloop
 
 MODEL = "bench"
 _DONE = b"data: [DONE]\n\n"
 
 
-def answer(body: dict[str, Any]) -> bytes:
+def answer() -> bytes:
     message = {"role": "assistant", "content": "ok"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
@@ -61,14 +62,24 @@ GETS = {
 }
 
 
+def respond(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        status,
+        len(body),
+        body,
+    )
+
+
+WHOLE = respond(answer())
+
+
 class Upstream(asyncio.Protocol):
     """One connection."""
 
     interval = 0.02
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._body = b""
@@ -95,17 +106,14 @@ class Upstream(asyncio.Protocol):
             known = self._url in GETS
             self._reply(GETS.get(self._url, b"{}"), b"200 OK" if known else b"404 Not Found")
             return
-        request = json.loads(self._body)
-        if request.get("stream"):
-            self._task = asyncio.get_running_loop().create_task(self._stream(request))
+        if b'"stream":true' not in self._body.replace(b" ", b""):
+            self._transport.write(WHOLE)
         else:
-            self._reply(answer(request))
+            request = json.loads(self._body)
+            self._task = asyncio.get_running_loop().create_task(self._stream(request))
 
     def _reply(self, body: bytes, status: bytes = b"200 OK") -> None:
-        self._transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (status, len(body), body)
-        )
+        self._transport.write(respond(body, status))
 
     async def _stream(self, request: dict[str, Any]) -> None:
         self._transport.write(
@@ -138,4 +146,4 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, default=0)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.parse_args().port))
+        uvloop.run(serve(arguments.parse_args().port))
