@@ -52,7 +52,7 @@ def stream_rows(path: Figures) -> Iterator[Row]:
     yield "128 streams at 50 tokens/s: transit", text, "p50 ≤ 5 ms, ≤ 0.7 ×"
     text = f"transit p50 {crowd['transit_p50_ms']:.1f} ms, p99 {crowd['transit_p99_ms']:.0f} ms, "
     text += f"{crowd['missing_tokens']} tokens missing, {crowd['errors']} errors"
-    yield "1,000 streams at 5 tokens/s", text, "none behind (aim)"
+    yield "1,000 streams at 5 tokens/s (`--slots 1024`)", text, "none behind (aim)"
     first = few["electrons"]["first_token_p50_ms"] - few["direct"]["first_token_p50_ms"]
     base = few["baseline"]["first_token_p50_ms"] - few["direct"]["first_token_p50_ms"]
     text = f"{first:.1f} ms (baseline {base:.1f})"

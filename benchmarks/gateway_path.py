@@ -90,14 +90,21 @@ def start_targets(processes: Stage) -> list[Target]:
     folder = str(processes.folder)
     behind = processes.module("benchmarks.baseline", "worker", engine_url, folder)
     front = processes.module("benchmarks.baseline", "gateway", behind.hello["url"], folder)
-    gateway = processes.node("--engine", "none")
-    worker = processes.node("--engine", engine_url, "--join", gateway.hello["mesh"])
-    wait_for_model(gateway.hello["http"], MODEL)
     return [
         Target("direct", engine_url, (engine,)),
         Target("baseline", front.hello["url"], (front, behind)),
-        Target("electrons", gateway.hello["http"], (gateway, worker)),
+        start_pair(processes, engine),
     ]
+
+
+def start_pair(processes: Stage, engine: Child, slots: int | None = None) -> Target:
+    """A gateway without an engine and a worker with it; default settings unless slots are given."""
+    gateway = processes.node("--engine", "none")
+    more = ["--slots", str(slots)] if slots else []
+    joined = ["--join", gateway.hello["mesh"], *more]
+    worker = processes.node("--engine", engine.hello["url"], *joined)
+    wait_for_model(gateway.hello["http"], MODEL)
+    return Target("electrons", gateway.hello["http"], (gateway, worker))
 
 
 def alternate(
@@ -162,15 +169,17 @@ def median(values: Iterable[float]) -> float:
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:
     """All figures of the request path."""
+    report: dict[str, Any] = {}
     with stage() as processes, pinned():
         targets = start_targets(processes)
-        report: dict[str, Any] = {}
         for clients in (1, 16, 64):
             report[f"clients_{clients}"] = measure_rates(targets, clients, rounds)
         report["streams_32"] = measure_streams(targets, 32, 100, 0.02, rounds)
         report["streams_128"] = measure_streams(targets, 128, 100, 0.02, rounds)
-        report["streams_1000"] = measure_streams(targets[2:], 1000, 25, 0.2, 1)
-        return report
+    with stage() as processes, pinned():
+        crowd = start_pair(processes, processes.module("benchmarks.upstream", core=LOAD_CORE), 1024)
+        report["streams_1000"] = measure_streams([crowd], 1000, 25, 0.2, 1)
+    return report
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ needs no Accept, since its first chunk says as much.
 JOB_SECONDS_WEIGHT = 0.2
 """Weight of the newest job in the moving average of job length."""
 
+BODY_SECONDS, BODY_RATE = 10.0, 64 * 1024
+"""A body must have come within so many seconds, plus its size over so many bytes a second."""
+STALL_SECONDS = 120.0
+"""A job whose gateway has taken nothing for this long is stopped: it holds a slot for nobody."""
+DEADLINE_GRACE = 5.0
+"""Seconds past its deadline after which a job without an answer is stopped here, too."""
+
 Send = Callable[[WorkerMessage], Awaitable[None]]
 ReadBody = Callable[[], Awaitable[JobSpec]]
 Outcome = Literal["completed", "failed", "cancelled"]
@@ -101,6 +108,11 @@ class _Execution:
     queue_seconds: float = 0.0
     accepted: bool = False
     """The gateway knows that this node took the job."""
+    task: asyncio.Task[object] | None = None
+    signing: bool = False
+    """A sign of life is on its way; another one would only wait behind it."""
+    sending_since: float | None = None
+    """When the message that the gateway has not taken yet was sent."""
     answered: bool = False
     """A chunk has left; no more signs of life are needed from us, chunks are."""
 
@@ -176,6 +188,9 @@ class Host:
         async def send(message: WorkerMessage) -> None:
             await stream.send(encode(message))
 
+        if offer.origin != link.peer:
+            await stream.send(encode(Refuse("origin", "an offer comes from its own gateway")))
+            return
         job = asyncio.current_task()
         assert job is not None
         stream.on_failure(job.cancel)  # the client left, or its gateway did: stop the engine
@@ -224,8 +239,9 @@ class Host:
         queue = self._queue(engine, slots)
         now = self._clock.now()
         execution = _Execution(offer, send, queue, arrived=now, last_sent=now)
+        execution.task = asyncio.current_task()
         if not queue.try_acquire():
-            execution.ticket = queue.enqueue(f"{offer.origin}/{offer.tenant}")
+            execution.ticket = queue.enqueue(offer.origin)
             if execution.ticket is None:
                 wait = self._job_seconds * (queue.queued + 1) / max(1, queue.slots)
                 return Refuse("busy", "the queue of this node is full", wait)
@@ -297,14 +313,19 @@ class Host:
         async for event in events:
             if not isinstance(event, Chunk):
                 return Finished(event, execution.queue_seconds, 0.0, held)
-            execution.answered = True
             if job.stream:
-                await execution.send(event)
+                await self._deliver(execution, event)
             else:
                 if held is not None:
-                    await execution.send(held)
+                    await self._deliver(execution, held)
                 held = event
         return None
+
+    async def _deliver(self, execution: _Execution, chunk: Chunk) -> None:
+        execution.answered = True
+        execution.sending_since = self._clock.now()
+        await execution.send(chunk)
+        execution.sending_since = None
 
     def _settle(self, model: ModelRef, tokens: int, seconds: float) -> None:
         self.counters.tokens += tokens
@@ -323,23 +344,40 @@ class Host:
             if self._load_changed:
                 self._load_changed = False
                 self._on_load(self.load())
-            self._report_progress(self._clock.now())
+            now = self._clock.now()
+            self._report_progress(now)
+            self._stop_stuck(now)
 
     def _report_progress(self, now: float) -> None:
         for execution in self._executions:
             if not execution.answered and not execution.accepted:
                 execution.accepted = True
                 self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
-            elif not execution.answered and now - execution.last_sent >= PROGRESS_SECONDS:
+            elif (
+                not execution.answered
+                and not execution.signing
+                and now - execution.last_sent >= PROGRESS_SECONDS
+            ):
                 execution.last_sent = now
                 self._tasks.spawn(self._send_progress(execution), "sign-of-life")
+
+    def _stop_stuck(self, now: float) -> None:
+        for execution in self._executions:
+            since = execution.sending_since
+            late = now > execution.arrived + execution.offer.deadline + DEADLINE_GRACE
+            stalled = since is not None and now - since > STALL_SECONDS
+            if execution.task is not None and (stalled or (late and not execution.answered)):
+                log.warning("job %s is stopped: nobody takes it", execution.offer.job_id)
+                execution.task.cancel()
 
     async def _send_progress(self, execution: _Execution) -> None:
         ticket, queue = execution.ticket, execution.queue
         waiting = ticket is not None and not ticket.granted.done()
         position = queue.position(ticket) if ticket is not None and waiting else 0
         message = Progress("queued" if waiting else "running", position, self._eta(queue))
+        execution.signing = True
         await _send_if_wanted(execution, message)
+        execution.signing = False
 
 
 def _accept(queue: SlotQueue) -> Accept:
@@ -357,14 +395,16 @@ async def _receive_body(stream: Stream, size: int) -> JobSpec:
     """Collect the Body parts of an offer. Raises LinkError, also when they do not add up."""
     body = bytearray()
     try:
-        while len(body) < size:
-            data = await stream.receive()
-            if data is None:
-                break
-            body += decode_body_part(data)
+        async with asyncio.timeout(BODY_SECONDS + size / BODY_RATE):
+            while len(body) < size:
+                data = await stream.receive()
+                if data is None:
+                    break
+                body += decode_body_part(data)
         if len(body) != size:
             raise WireError(f"the body has {len(body)} bytes instead of {size}")
         return decode_job(bytes(body))
-    except WireError as error:
-        stream.reset(0, str(error))
-        raise StreamReset(0, str(error)) from error
+    except (WireError, TimeoutError) as error:
+        reason = str(error) or "the body did not come in time"
+        stream.reset(0, reason)
+        raise StreamReset(0, reason) from error

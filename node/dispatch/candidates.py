@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from coordinator.scheduling.policy import Candidate, Demand
 from mesh.capability import Load, Peer, ServedModel
@@ -11,6 +11,7 @@ from mesh.errors import ModelNotFound
 from mesh.ids import NodeId
 from mesh.jobs import JobSpec
 from mesh.ports import Provider, Request
+from services.offering import MOST_ALIASES
 
 AUTO = "auto"
 """The alias for "whatever serves text best right now"."""
@@ -18,9 +19,13 @@ CHARACTERS_PER_TOKEN = 8
 """More than real tokenizers reach, so that no prompt is refused that might have fitted."""
 
 
-def resolve_alias(model: str, aliases: Mapping[str, str]) -> str:
-    """The configured meaning of a name, or the name itself. Aliases do not chain."""
-    return aliases.get(model, model)
+def resolve_alias(model: str, aliases: Mapping[str, str], served: Callable[[str], bool]) -> str:
+    """What a name means: itself where it is served, else what it is configured to stand for."""
+    for _ in range(MOST_ALIASES):
+        if served(model) or model not in aliases:
+            break
+        model = aliases[model]
+    return model
 
 
 def make_demand(job: JobSpec, request: Request) -> Demand:

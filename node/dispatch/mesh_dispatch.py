@@ -116,7 +116,7 @@ class MeshDispatch:
 
     async def candidates(self, model: str) -> list[Candidate]:
         """Who may run it now. Raises ModelNotFound or ModelUnavailable when nobody does."""
-        name = resolve_alias(model, self._aliases)
+        name = resolve_alias(model, self._aliases, self._serves) if self._aliases else model
         found = prefer_real(self._every()) if name == AUTO else self._named(name)
         if not found and name != AUTO and self._lookup is not None:
             found = await self._look_up(self._lookup, name)
@@ -197,6 +197,10 @@ class MeshDispatch:
             now = self.now()
             for run in list(self._runs):
                 run.check_silence(now)
+
+    def _serves(self, name: str) -> bool:
+        own = any(model.ref.name == name for model in self._catalog.models())
+        return own or bool(self._view.providers(name))
 
     def _named(self, name: str) -> list[Candidate]:
         found = [self._remote(provider) for provider in self._view.providers(name)]

@@ -21,6 +21,7 @@ from mesh.errors import (
     JobError,
     JobFailed,
     LinkError,
+    ModelUnavailable,
     NotSupported,
     Overloaded,
     WireError,
@@ -38,6 +39,8 @@ SILENCE_SECONDS = 2.0
 """A worker that has accepted gives a sign of life every 0.25 s; this long without is a loss."""
 PAUSE_LEAST = 0.05
 """Seconds between rounds in which every candidate was busy; longer if they said so."""
+MAX_ROUND = 64
+"""Candidates looked at before the view is asked again."""
 MAX_FAILURES = 16
 """Workers that may fail at one job before it is given up. Busy ones do not count."""
 
@@ -84,6 +87,8 @@ class MeshRun:
         """By what the worker accepted, when that was more than Accept."""
         self._node: NodeId | None = None
         self._failed: set[NodeId] = set()
+        self._refusals: set[str] = set()
+        """Why workers did not want the job; codes we do not know are kept, at most one a worker."""
         self._eta = 1.0
         self._waited_for_slot = False
         self._started = False
@@ -108,6 +113,7 @@ class MeshRun:
             if not decision.order:
                 raise self._nobody_fits(decision)
             for candidate in decision.order:
+                self._check_deadline()
                 if self._workers.seconds_busy(candidate) <= 0 and await self._offer(candidate):
                     return
             await self._pause(decision)
@@ -157,8 +163,8 @@ class MeshRun:
         found = await self._workers.candidates(self._job.model)
         left = [candidate for candidate in found if candidate.node not in self._failed]
         if not left or len(self._failed) > MAX_FAILURES:
-            raise JobFailed("Every node that serves the model failed at this request")
-        return left
+            raise self._all_failed()
+        return left[:MAX_ROUND]
 
     async def _offer(self, candidate: Candidate) -> bool:
         """True when the candidate accepted. Raises JobError when no other could do better."""
@@ -172,7 +178,7 @@ class MeshRun:
             self.routing_seconds = self._workers.now() - self._submitted
             answer = await self._receive()
         except (LinkError, WireError, TimeoutError) as error:
-            log.info("job %s: %s is no way: %s", self._request.job_id, candidate.node, error)
+            log.info("job %s: %s is no way: %r", self._request.job_id, candidate.node, error)
             self._give_up(candidate.node)
             return False
         if not isinstance(answer, Refuse):
@@ -190,6 +196,7 @@ class MeshRun:
             self._workers.note_busy(candidate, refusal.retry_after)
         else:
             self._failed.add(candidate.node)
+            self._refusals.add(refusal.code)
 
     async def _pause(self, decision: Decision) -> None:
         waits = [self._workers.seconds_busy(c) for c in decision.order]
@@ -223,7 +230,7 @@ class MeshRun:
     async def _replace_worker(self, reason: str) -> None:
         """Go on with the next candidate, which the client must not notice."""
         node = self.node
-        log.warning("job %s on %s: %s", self._request.job_id, node, reason)
+        log.warning("job %s on %s: %r", self._request.job_id, node, reason)
         self._give_up(node)
         if self._started:
             raise JobFailed("The node that served this request was lost before it was done")
@@ -248,6 +255,14 @@ class MeshRun:
             attempt.cancel()
         self._workers.let_go(self)
 
+    def _all_failed(self) -> JobError:
+        model = self._job.model
+        if self._refusals and self._refusals <= {"model_not_found", "draining"}:
+            return ModelUnavailable(f"No node serves '{model}' at present; try again shortly")
+        if self._refusals == {"not_supported"}:
+            return NotSupported(f"No node serves '{model}' with what the request asks for")
+        return JobFailed("Every node that serves the model failed at this request")
+
     def _nobody_fits(self, decision: Decision) -> JobError:
         lacking = [name[3:] for name in decision.excluded if name.startswith("no_")]
         if lacking:
@@ -255,7 +270,12 @@ class MeshRun:
             return NotSupported(f"No node serves '{self._job.model}' with {what}")
         if "context" in decision.excluded:
             return ContextTooLong("The prompt does not fit the context of any node's model")
-        return self._overloaded()
+        if "privacy" in decision.excluded:
+            privacy = self._request.privacy
+            return ModelUnavailable(f"No node that may see a '{privacy}' request serves the model")
+        return ModelUnavailable(
+            f"Every node that serves '{self._job.model}' is starting or leaving"
+        )
 
     def _overloaded(self) -> Overloaded:
         self._release(cancel=True)

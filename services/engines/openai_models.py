@@ -22,7 +22,8 @@ ALL_FEATURES: tuple[Feature, ...] = ("tools", "vision", "json", "logprobs")
 
 VLLM_SLOTS = 16
 """Where /metrics does not tell the cache size: vLLM batches, by default 128 and more at once."""
-VLLM_MOST_SLOTS = 64
+VLLM_MOST_SLOTS = 256
+"""vLLM's own default of `--max-num-seqs`."""
 TYPICAL_JOB = 4096
 """Tokens of cache reckoned for one job when slots are derived from vLLM's cache size."""
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from mesh.errors import JobError, JobFailed, LinkError, ModelNotFound, Overloaded
+from mesh.errors import (
+    JobError,
+    JobFailed,
+    LinkError,
+    ModelNotFound,
+    ModelUnavailable,
+    NotSupported,
+    Overloaded,
+    StreamReset,
+)
+from mesh.ids import JobId, NodeId
 from mesh.jobs import Chunk
-from mesh.ports import Link, Stream
-from mesh.wire.jobs import Accept, Refuse, encode
+from mesh.ports import Link, Stream, StreamKind
+from mesh.wire.jobs import Accept, Offer, Refuse, decode, encode, encode_offer
 from tests.simulation.serving_mesh import (
     Serve,
     WordsEngine,
@@ -237,6 +248,89 @@ def test_names_are_resolved_and_unknown_ones_get_a_hint() -> None:
             assert unknown.value.closest == ("nick",)
 
     run_virtual(story())
+
+
+def test_an_offer_in_another_gateways_name_is_refused() -> None:
+    async def story() -> bytes | None:
+        async with serving_mesh() as mesh:
+            worker = mesh.add_worker(WordsEngine())
+            link = await mesh.gateway.connect(worker, mesh.nodes[1].addresses)
+            offer = Offer(
+                JobId("0" * 32), 1, NodeId("f" * 40), "t", "public", 0, 9.0, 1, make_job()
+            )
+            stream = link.open(StreamKind.JOB)
+            await stream.send(encode_offer(offer)[0])
+            return await stream.receive()
+
+    answer = run_virtual(story())
+    assert answer is not None
+    refusal = decode(answer)
+    assert isinstance(refusal, Refuse)
+    assert refusal.code == "origin"
+
+
+def test_a_body_that_never_comes_does_not_hold_a_slot() -> None:
+    async def story() -> None:
+        async with serving_mesh() as mesh:
+            engine = WordsEngine()
+            worker = mesh.add_worker(engine)
+            link = await mesh.gateway.connect(worker, mesh.nodes[1].addresses)
+            own = mesh.gateway.node_id
+            offer = Offer(
+                JobId("0" * 32), 1, own, "t", "public", 0, 1e6, 1, make_job(), body_size=5
+            )
+            stream = link.open(StreamKind.JOB)
+            await stream.send(encode_offer(offer)[0])
+            with pytest.raises(StreamReset):
+                while await stream.receive() is not None:
+                    pass
+            assert (await mesh.ask())[0] == ANSWER
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("draining", ModelUnavailable), ("not_supported", NotSupported), ("odd", JobFailed)],
+)
+def test_what_all_refusals_have_in_common_is_told(code: str, error: type[JobError]) -> None:
+    async def refuse(link: Link, stream: Stream) -> None:
+        await stream.receive()
+        await stream.send(encode(Refuse(code, "no")))
+
+    async def story() -> None:
+        async with serving_mesh() as mesh:
+            mesh.add_node(refuse)
+            mesh.add_node(refuse)
+            with pytest.raises(error):
+                await mesh.ask()
+
+    run_virtual(story())
+
+
+def test_a_private_request_is_not_told_to_try_again_when_nobody_may_see_it() -> None:
+    async def story() -> None:
+        async with serving_mesh() as mesh:
+            mesh.add_worker(WordsEngine())
+            private = replace(make_request(), privacy="own")
+            with pytest.raises(ModelUnavailable):
+                await mesh.dispatch.submit(make_job(), private)
+
+    run_virtual(story())
+
+
+def test_hosts_that_are_gone_do_not_hold_a_request_past_its_deadline() -> None:
+    async def story() -> float:
+        async with serving_mesh() as mesh:
+            nodes = [mesh.add_worker(WordsEngine()) for _ in range(30)]
+            for node in nodes:
+                mesh.network.freeze(node)
+            began = now()
+            with pytest.raises(JobFailed):
+                await mesh.ask(deadline=5.0)
+            return now() - began
+
+    assert run_virtual(story()) <= 5.0 + 2.0 + 0.5
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -18,7 +18,8 @@ from mesh.lifecycle import Tasks
 from mesh.ports import Progress
 from mesh.wire.jobs import MAX_HOPS, Accept, Fail, Finished, Offer, Refuse, WorkerMessage
 from services.engines.engine import Event
-from services.host import Host
+from services.host import DEADLINE_GRACE, STALL_SECONDS, Host
+from tests.unit.services.scripted_engine import HandClock
 
 MODEL = ModelRef("m", "test", features=("logprobs",))
 DONE = Finish(("stop",), Usage(1, 2))
@@ -81,7 +82,8 @@ def make_offer(origin: str = "a", model: str = "m", hops: int = 1, **job: Any) -
 @asynccontextmanager
 async def hosting(source: OneModel, **limits: Any) -> AsyncGenerator[tuple[Host, Tasks], None]:
     tasks = Tasks("test")
-    host = Host(engines=source, clock=SystemClock(), tasks=tasks, **{"queue_limit": 4, **limits})
+    given = {"queue_limit": 4, "clock": SystemClock(), **limits}
+    host = Host(engines=source, tasks=tasks, **given)
     host.start()
     try:
         yield host, tasks
@@ -243,3 +245,42 @@ async def test_engine_failures_are_told_apart(
     assert sent[-1].final is final
     assert len(source.withdrawn) == withdrawn
     assert "gone" not in sent[-1].reason
+
+
+async def test_a_slow_second_piece_of_a_whole_answer_is_covered_by_signs_of_life() -> None:
+    engine = GatedEngine()
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(engine)) as (host, tasks):
+        tasks.spawn(run_offer(host, make_offer(stream=False), sent), "job")
+        await until(lambda: sum(isinstance(m, Progress) for m in sent) >= 2)
+        assert not any(isinstance(m, Chunk) for m in sent)
+        engine.gate.set()
+        await until(lambda: bool(sent) and isinstance(sent[-1], Finished))
+
+
+async def test_a_job_past_its_deadline_gives_its_place_up() -> None:
+    engine = GatedEngine(silent=True)
+    clock = HandClock()
+    sent: list[WorkerMessage] = []
+    async with hosting(OneModel(engine), clock=clock) as (host, tasks):
+        tasks.spawn(run_offer(host, make_offer(), sent), "job")
+        await until(lambda: engine.pulled == 1)
+        clock.time += 5.0 + DEADLINE_GRACE + 1
+        await until(lambda: host.in_flight == 0)
+        assert engine.closed == 1
+
+
+async def test_a_job_that_nobody_takes_gives_its_slot_up() -> None:
+    engine = GatedEngine()
+    clock = HandClock()
+
+    async def send(message: WorkerMessage) -> None:
+        if isinstance(message, Chunk):
+            await asyncio.Event().wait()
+
+    async with hosting(OneModel(engine), clock=clock) as (host, tasks):
+        tasks.spawn(host.execute(make_offer(), send), "job")
+        await until(lambda: engine.pulled == 1)
+        clock.time += STALL_SECONDS + 1
+        await until(lambda: host.in_flight == 0)
+        assert engine.closed == 1
