@@ -124,7 +124,7 @@ class Application:
         return self._refuse(head, fault, common)
 
     def reserve(self, size: int) -> Fault | None:
-        """Claim room for a body before it is read; a fault when there is none."""
+        """Claim room for bytes of a body that have arrived; a fault when there is none."""
         if size > MAX_BODY:
             return faults.TOO_LARGE
         if self._buffered + size > MAX_BUFFERED:

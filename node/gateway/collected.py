@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mesh.errors import JobFailed
@@ -107,7 +108,9 @@ class ToolCall:
 class Collected:
     """All choices of one job, then its Finish."""
 
-    def __init__(self, choices: int) -> None:
+    def __init__(self, choices: int, *, logprobs: bool = False) -> None:
+        """`logprobs`: whether the client asked for them; otherwise they are dropped."""
+        self._wants_logprobs = logprobs
         self._choices = [Choice() for _ in range(choices)]
         self._size = 0
         self.finish = Finish()
@@ -121,7 +124,9 @@ class Collected:
         """Append one chunk. Raises JobFailed when it is for no choice, or far too much."""
         if not 0 <= chunk.index < len(self._choices):
             raise JobFailed("the worker answered a choice that was not asked for")
-        self._size += len(chunk.text) + (len(str(chunk.delta)) if chunk.delta else 0)
+        if chunk.logprobs and not self._wants_logprobs:
+            chunk = replace(chunk, logprobs=None)
+        self._size += _size_of(chunk)
         if self._size > MAX_ANSWER:
             raise JobFailed(f"the answer is longer than {MAX_ANSWER} characters; ask for a stream")
         self._choices[chunk.index].add(chunk)
@@ -131,3 +136,9 @@ class Collected:
         reasons = self.finish.reasons
         for index, choice in enumerate(self._choices):
             yield choice, reasons[index] if index < len(reasons) else "stop"
+
+
+def _size_of(chunk: Chunk) -> int:
+    """Characters of everything that is kept of a chunk."""
+    extras = (extra for extra in (chunk.delta, chunk.logprobs) if extra)
+    return len(chunk.text) + sum(len(str(extra)) for extra in extras)

@@ -16,7 +16,7 @@ from node.gateway.application import Application
 from node.gateway.exchange import Answer, Head, split_target
 from node.gateway.faults import Refusal
 from node.gateway.full_reply import FullReply, whole
-from node.gateway.limits import BODY_RATE, MAX_BODY, MAX_HEADERS
+from node.gateway.limits import MAX_BODY, MAX_HEADERS, body_deadline
 from node.gateway.settings import GatewaySettings
 
 MESH_PATH = "/mesh"
@@ -124,16 +124,21 @@ class FullServer:
 
     async def _read_body(self, request: web.BaseRequest, reserved: _Reserved) -> bytes:
         """The whole body, within its size and time. Raises Refusal."""
-        expected = request.content_length or 0
-        reserved.grow(expected)
+        if (request.content_length or 0) > MAX_BODY:
+            raise Refusal(faults.TOO_LARGE)
         await _answer_expectation(request)
-        seconds = self._settings.body_seconds + (expected or MAX_BODY) / BODY_RATE
+        seconds = self._settings.body_seconds
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
         body = bytearray()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(deadline) as limit:
                 while not request.content.at_eof():
-                    body += await request.content.readany()
-                    reserved.grow(len(body))
+                    piece = await request.content.readany()
+                    reserved.grow(len(body) + len(piece))
+                    body += piece
+                    deadline = body_deadline(deadline, len(piece), now(), seconds)
+                    limit.reschedule(deadline)
         except TimeoutError:
             raise Refusal(faults.TOO_SLOW) from None
         except web.RequestPayloadError:
@@ -190,9 +195,9 @@ class _Reserved:
     def grow(self, size: int) -> None:
         """Claim up to `size` bytes in total. Raises Refusal when there is no room."""
         if size > self._size:
-            fault = self._application.reserve(size - self._size)
             if size > MAX_BODY:
-                fault = faults.TOO_LARGE
+                raise Refusal(faults.TOO_LARGE)
+            fault = self._application.reserve(size - self._size)
             if fault is not None:
                 raise Refusal(fault)
             self._size = size

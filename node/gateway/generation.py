@@ -47,7 +47,7 @@ class Generation:
         run = await self._submit(job, incoming)
         events = run.events()
         try:
-            answer = Collected(job.sampling.n)
+            answer = Collected(job.sampling.n, logprobs=job.sampling.logprobs is not None)
             waiting = True
             async for event in events:
                 if isinstance(event, Chunk):

@@ -24,7 +24,7 @@ from node.gateway.faults import Fault
 from node.gateway.http_bytes import whole_response
 from node.gateway.http_head import PlainHead, read_head
 from node.gateway.lean_reply import LeanReply
-from node.gateway.limits import BODY_RATE, MAX_HEAD, MAX_PIPELINED
+from node.gateway.limits import MAX_BODY, MAX_HEAD, MAX_PIPELINED, body_deadline
 from node.gateway.settings import GatewaySettings
 
 LINGER_SECONDS = 2.0
@@ -65,6 +65,7 @@ class LeanConnection(asyncio.Protocol):
         self._corked: list[bytes] = []
         self._corked_size = 0
         self._admitted: Admitted | None = None
+        self._reserved = 0
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._receiving = False
@@ -206,19 +207,19 @@ class LeanConnection(asyncio.Protocol):
         if isinstance(admitted, Answer):
             self._answer_refusal(admitted)
             return
-        fault = self._around.application.reserve(plain.length)
-        if fault is not None:
-            self._refuse(plain.head, fault)
+        if plain.length > MAX_BODY:
+            self._refuse(plain.head, faults.TOO_LARGE)
             return
         self._admitted = admitted
         if len(self._buffer) < plain.length:
-            seconds = self._around.settings.body_seconds
-            self._receive_within(seconds + plain.length / BODY_RATE)
+            self._receive_within(self._around.settings.body_seconds)
 
     def _take_body(self, admitted: Admitted) -> bool:
-        """True once the body was there and serving has begun; False when bytes are missing."""
+        """True once the body is being served or was refused; False when bytes are missing."""
         assert self._plain is not None
         length = self._plain.length
+        if not self._claim(self._plain):
+            return True
         if len(self._buffer) < length:
             return False
         if length:
@@ -234,6 +235,21 @@ class LeanConnection(asyncio.Protocol):
         self._task = self._around.tasks.spawn(self._serve(admitted, reply), "request")
         return True
 
+    def _claim(self, plain: PlainHead) -> bool:
+        """Claim room for what has arrived, not for what was declared; False when refused."""
+        grown = min(len(self._buffer), plain.length) - self._reserved
+        if grown:
+            fault = self._around.application.reserve(grown)
+            if fault is not None:
+                self._refuse(plain.head, fault)
+                return False
+            self._reserved += grown
+            if self._reserved < plain.length:
+                self._deadline = body_deadline(
+                    self._deadline, grown, self._loop.time(), self._around.settings.body_seconds
+                )
+        return True
+
     async def _serve(self, admitted: Admitted, reply: LeanReply) -> None:
         try:
             await self._around.application.serve(admitted, reply)
@@ -244,8 +260,8 @@ class LeanConnection(asyncio.Protocol):
 
     def _next(self, close: bool) -> None:
         """After an answer: close, or serve what has arrived meanwhile."""
-        if self._transport is None:
-            return
+        if self._transport is None or self._transport.is_closing():
+            return  # the client is gone, and nothing would cancel another request of its
         if close or self._closing:
             self._close()
             return
@@ -261,8 +277,8 @@ class LeanConnection(asyncio.Protocol):
         self._deadline = self._loop.time() + seconds
 
     def _release(self) -> None:
-        if self._admitted is not None and self._plain is not None:
-            self._around.application.release(self._plain.length)
+        self._around.application.release(self._reserved)
+        self._reserved = 0
         self._admitted = self._plain = None
 
     def _refuse(self, head: Head, fault: Fault) -> None:

@@ -22,7 +22,7 @@ HEAD_SECONDS = 5.0
 """From the first byte of a request until its headers are complete."""
 BODY_SECONDS = 10.0
 BODY_RATE = 64 * 1024
-"""A body must arrive within BODY_SECONDS plus its size at BODY_RATE bytes per second."""
+"""Bytes per second at which a body must keep arriving; it may fall BODY_SECONDS behind."""
 IDLE_SECONDS = 75.0
 """A connection without a request is closed after this."""
 STALL_SECONDS = 120.0
@@ -48,6 +48,9 @@ MAX_LISTED_PROVIDERS = 100
 MAX_JSON_RETRIES = 5
 
 
-def body_seconds(length: int) -> float:
-    """How long a body of that many bytes may take to arrive."""
-    return BODY_SECONDS + length / BODY_RATE
+def body_deadline(deadline: float, arrived: int, now: float, seconds: float) -> float:
+    """When the next bytes of a body are due, now that `arrived` more have come.
+
+    A burst earns no more than `seconds` of silence, so that holding room costs sending.
+    """
+    return min(deadline + arrived / BODY_RATE, now + seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import orjson
@@ -36,5 +37,6 @@ def totals(run: Run, tokens: int) -> bytes:
 
 
 def milliseconds(seconds: float) -> int:
-    """Whole milliseconds, rounded."""
-    return round(seconds * 1000)
+    """Whole milliseconds, rounded; 0 for what is no finite number, as a worker may report."""
+    value = seconds * 1000
+    return round(value) if math.isfinite(value) else 0

@@ -6,13 +6,13 @@ import asyncio
 import io
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import orjson
 import pytest
 
 from mesh.jobs import Chunk, Finish
-from node.gateway.limits import MAX_BODY
+from node.gateway.limits import MAX_BODY, MAX_BUFFERED
 from node.gateway.settings import GatewaySettings
 from tests.integration.gateway.conftest import Door, Opener
 from tests.integration.gateway.twins import HELLO
@@ -102,6 +102,19 @@ async def test_a_half_closed_socket_counts_as_gone(door: Door) -> None:
         wire.writer.write_eof()
         await closed(door)
     await still_serves(door)
+
+
+async def test_a_client_that_is_gone_starts_no_pipelined_request(door: Door) -> None:
+    door.dispatch.play([asyncio.Event().wait])
+    async with wire_to(door) as wire:
+        wire.send(WHOLE + WHOLE)
+        async with asyncio.timeout(PATIENCE):
+            await door.dispatch.submitted.wait()
+        wire.writer.write_eof()
+        await closed(door)
+        await wire.rest()
+    await still_serves(door)
+    assert len(door.dispatch.jobs) == 2
 
 
 async def test_a_client_that_does_not_read_stops_the_pulling(door: Door) -> None:
@@ -203,6 +216,18 @@ async def test_a_body_that_dribbles_is_cut_off(open_door: Opener) -> None:
         assert await wire.status() == 408
         assert b"request_timeout" in await wire.rest()
     await still_serves(door)
+
+
+async def test_declared_bodies_claim_no_room_before_they_arrive(door: Door) -> None:
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY}"
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_BUFFERED // MAX_BODY + 1):
+            wire = await stack.enter_async_context(wire_to(door))
+            wire.send(head.encode() + b"\r\n\r\n{")
+        async with asyncio.timeout(PATIENCE):
+            while await connections(door) <= MAX_BUFFERED // MAX_BODY:
+                await asyncio.sleep(0.02)
+        await still_serves(door)
 
 
 async def test_a_huge_body_is_refused_before_it_is_read(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from mesh.ports import Progress
 from node.gateway import sse
 from node.gateway.collected import Collected
 from node.gateway.http_bytes import http_chunk
-from node.gateway.limits import MAX_TOOL_CALLS
+from node.gateway.limits import BODY_RATE, MAX_TOOL_CALLS, body_deadline
 from node.gateway.metrics import Histogram, Metrics
 from node.gateway.openai_chat import ChatStream, parse_chat, render_chat
 from node.gateway.openai_completions import CompletionStream, legacy_logprobs, parse_completion
@@ -88,7 +89,7 @@ def test_logprobs_of_either_shape_become_legacy() -> None:
 
 def test_a_whole_answer_joins_reasoning_and_text() -> None:
     call = parse_chat(b'{"model":"m","messages":[{"role":"user","content":"x"}]}')
-    answer = Collected(1)
+    answer = Collected(1, logprobs=True)
     for chunk in (
         Chunk(delta={"reasoning_content": "a"}),
         Chunk(delta={"reasoning_content": "b"}),
@@ -123,6 +124,30 @@ def test_an_endless_answer_is_not_collected() -> None:
     with pytest.raises(JobFailed, match="longer"):
         for _ in range(18):
             answer.add(Chunk("x" * 1024 * 1024))
+
+
+def test_endless_log_probabilities_are_not_collected() -> None:
+    answer = Collected(1, logprobs=True)
+    chunk = Chunk(logprobs={"content": [{"token": "x" * 1024 * 1024}]})
+    with pytest.raises(JobFailed, match="longer"):
+        for _ in range(18):
+            answer.add(chunk)
+
+
+def test_log_probabilities_nobody_asked_for_are_dropped() -> None:
+    answer = Collected(1)
+    answer.add(Chunk("x", logprobs={"content": [1]}))
+    assert [(choice.text, choice.logprobs) for choice, _ in answer.ended()] == [("x", None)]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e308])
+def test_a_duration_that_is_no_number_is_shown_as_nothing(seconds: float) -> None:
+    assert sse.milliseconds(seconds) == 0
+
+
+def test_silence_in_a_body_is_bounded_whatever_came_before() -> None:
+    assert body_deadline(10.0, BODY_RATE, now=5.0, seconds=10.0) == 11.0
+    assert body_deadline(10.0, 100 * BODY_RATE, now=5.0, seconds=10.0) == 15.0
 
 
 def test_comments() -> None:
