@@ -11,6 +11,7 @@ not know are ignored, so newer nodes may append.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,8 +22,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from mesh.errors import WireError
-from mesh.ids import JobId, NodeId
-from mesh.jobs import Chunk, Finish, JobSpec, Privacy, Usage
+from mesh.ids import JobId, NodeId, parse_node_id
+from mesh.jobs import MAX_CHOICES, Chunk, Finish, JobSpec, Privacy, Usage
 from mesh.ports import Progress
 
 OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL, BODY = 1, 2, 3, 4, 5, 6, 7, 8
@@ -45,6 +46,22 @@ BODY_PART = 60 * 1024
 MAX_HOPS = 3
 MAX_REASON = 500
 """Characters of a refusal or failure that are passed on."""
+MAX_CODE = 64
+"""Characters of an error code or the reason a choice ended."""
+MAX_PARAM = 100
+"""Characters of the name of a request field."""
+MAX_TENANT = 128
+"""Characters of a tenant's name."""
+MAX_COUNT = 2**40
+"""Tokens, jobs or slots that a message may speak of."""
+MAX_SECONDS = 1e9
+"""The longest time that a message may speak of."""
+MAX_TOKEN_ID = 2**32
+MAX_HOPS_READ = 64
+"""Hops that can be read at all, so that an offer beyond MAX_HOPS is refused by that name."""
+MAX_ATTEMPT = 1_000_000
+MAX_PRIORITY = 1000
+"""Above or below the usual priority, 0."""
 
 
 @checked(frozen=True, slots=True, config=ConfigDict(extra="ignore"))
@@ -109,6 +126,7 @@ WorkerMessage = Accept | Refuse | Progress | Chunk | Finished | Fail
 
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
 _JOB: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
@@ -159,8 +177,7 @@ def decode_offer(data: bytes) -> Offer:
         offer = _OFFER.validate_python(fields)
     except ValidationError as error:
         raise WireError(f"malformed offer: {error.errors()[0]['loc']}") from None
-    if not 0 <= offer.body_size <= MAX_BODY:
-        raise WireError(f"a body of {offer.body_size} bytes; at most {MAX_BODY} are taken")
+    _check_offer(offer)
     return offer
 
 
@@ -190,7 +207,7 @@ def decode(data: bytes) -> WorkerMessage:
     fields = _unpack(data)
     try:
         return _DECODERS[fields[0]](fields)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise WireError(f"malformed worker message {fields[0]!r:.40}") from None
 
 
@@ -211,52 +228,104 @@ def _unpack(data: bytes) -> list[Any]:
     return fields
 
 
+def _check_offer(offer: Offer) -> None:
+    """Raises WireError when a field is of the right type but out of bounds."""
+    if not _JOB_ID.fullmatch(offer.job_id):
+        raise WireError("a job id is 32 lower-case hex digits")
+    try:
+        parse_node_id(offer.origin)
+    except ValueError:
+        raise WireError("the origin of an offer is 40 lower-case hex digits") from None
+    if len(offer.tenant) > MAX_TENANT or not offer.tenant.isprintable():
+        raise WireError(f"a tenant is at most {MAX_TENANT} printable characters")
+    if not 0 < offer.deadline <= MAX_SECONDS:  # not-a-number fails this, too
+        raise WireError("an offer's deadline is out of bounds")
+    if not (0 <= offer.attempt <= MAX_ATTEMPT and 0 <= offer.hops <= MAX_HOPS_READ):
+        raise WireError("an offer's attempt or hops are out of bounds")
+    if abs(offer.priority) > MAX_PRIORITY:
+        raise WireError("an offer's priority is out of bounds")
+    if not 0 <= offer.body_size <= MAX_BODY:
+        raise WireError(f"a body of {offer.body_size} bytes; at most {MAX_BODY} are taken")
+
+
 def _chunk_fields(chunk: Chunk) -> list[Any]:
     return [CHUNK, chunk.index, chunk.text, chunk.token_ids, chunk.delta, chunk.logprobs]
 
 
 def _chunk(fields: list[Any]) -> Chunk:
     _, index, text, token_ids, delta, logprobs = fields[:6]
-    if not (isinstance(index, int) and index >= 0 and isinstance(text, str)):
+    # `type is` and not isinstance: a bool is no index, and msgpack makes no subclasses.
+    if type(index) is not int or not 0 <= index < MAX_CHOICES or type(text) is not str:
         raise ValueError
-    for mapping in (delta, logprobs):
-        if mapping is not None and not isinstance(mapping, dict):
-            raise ValueError
-    ids = None if token_ids is None else tuple(int(token) for token in token_ids)
+    if delta is not None and type(delta) is not dict:
+        raise ValueError
+    if logprobs is not None and type(logprobs) is not dict:
+        raise ValueError
+    ids = None if token_ids is None else _token_ids(token_ids)
     return Chunk(text, index, ids, delta, logprobs)
 
 
+def _token_ids(values: Any) -> tuple[int, ...]:
+    if type(values) is not list:
+        raise ValueError
+    for value in values:
+        if type(value) is not int or not 0 <= value <= MAX_TOKEN_ID:
+            raise ValueError
+    return tuple(values)
+
+
 def _accept(fields: list[Any]) -> Accept:
-    return Accept(int(fields[1]), int(fields[2]), int(fields[3]))
+    return Accept(_count(fields[1]), _count(fields[2]), _count(fields[3]))
 
 
 def _progress(fields: list[Any]) -> Progress:
-    eta = None if fields[3] is None else float(fields[3])
-    return Progress("running" if fields[1] else "queued", int(fields[2]), eta)
+    eta = None if fields[3] is None else _seconds(fields[3])
+    return Progress("running" if fields[1] else "queued", _count(fields[2]), eta)
 
 
 def _finish(fields: list[Any]) -> Finished:
     _, reasons, counts, queue_seconds, run_seconds = fields[:5]
-    usage = Usage(int(counts[0]), int(counts[1]))
-    finish = Finish(tuple(str(reason) for reason in reasons), usage)
+    if type(reasons) is not list or len(reasons) > MAX_CHOICES:
+        raise ValueError
+    usage = Usage(_count(counts[0]), _count(counts[1]))
+    finish = Finish(tuple([_text(reason, MAX_CODE) for reason in reasons]), usage)
     last = _chunk(fields[5]) if len(fields) > 5 and fields[5] is not None else None
-    return Finished(finish, float(queue_seconds), float(run_seconds), last)
+    return Finished(finish, _seconds(queue_seconds), _seconds(run_seconds), last)
 
 
 def _refuse(fields: list[Any]) -> Refuse:
-    return Refuse(str(fields[1]), _text(fields[2]), float(fields[3]), _param(fields[4]))
+    code, reason = _text(fields[1], MAX_CODE), _text(fields[2], MAX_REASON)
+    return Refuse(code, reason, _seconds(fields[3]), _param(fields[4]))
 
 
 def _fail(fields: list[Any]) -> Fail:
-    return Fail(str(fields[1]), _text(fields[2]), bool(fields[3]), _param(fields[4]))
+    code, reason = _text(fields[1], MAX_CODE), _text(fields[2], MAX_REASON)
+    return Fail(code, reason, bool(fields[3]), _param(fields[4]))
 
 
-def _text(value: Any) -> str:
-    return str(value)[:MAX_REASON]
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise ValueError
+    return value
+
+
+def _seconds(value: Any) -> float:
+    """Not-a-number fails the comparison, too."""
+    if (type(value) is not float and type(value) is not int) or not 0 <= value <= MAX_SECONDS:
+        raise ValueError
+    return float(value)
+
+
+def _text(value: Any, most: int) -> str:
+    """A peer's words cut to `most` characters and fit for a log: nothing unprintable is left."""
+    if type(value) is not str:
+        raise ValueError
+    cut = value[:most]
+    return cut if cut.isprintable() else "".join(filter(str.isprintable, cut))
 
 
 def _param(value: Any) -> str | None:
-    return None if value is None else str(value)[:100]
+    return None if value is None else _text(value, MAX_PARAM)
 
 
 _DECODERS: dict[int, Callable[[list[Any]], WorkerMessage]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +13,15 @@ from hypothesis import strategies as st
 
 from mesh.errors import WireError
 from mesh.ids import JobId, NodeId
-from mesh.jobs import Chunk, Finish, JobSpec, Sampling, Usage
+from mesh.jobs import MAX_CHOICES, Chunk, Finish, JobSpec, Sampling, Usage
 from mesh.ports import Progress
 from mesh.wire import jobs
 from mesh.wire.jobs import Accept, Fail, Finished, Offer, Refuse, WorkerMessage
 
 text = st.text(max_size=20)
+word = text.filter(str.isprintable)
 number = st.none() | st.integers(0, 2**31)
+seconds = st.floats(0, jobs.MAX_SECONDS)
 share = st.none() | st.floats(0, 2)
 plain = st.dictionaries(text, text | st.integers(-5, 5) | st.none() | st.lists(text, max_size=2))
 samplings = st.builds(
@@ -46,20 +49,21 @@ specs = st.builds(
 chunks = st.builds(
     Chunk,
     text=text,
-    index=st.integers(0, 15),
-    token_ids=st.none() | st.lists(st.integers(0, 2**31), max_size=4).map(tuple),
+    index=st.integers(0, MAX_CHOICES - 1),
+    token_ids=st.none() | st.lists(st.integers(0, jobs.MAX_TOKEN_ID), max_size=4).map(tuple),
     delta=st.none() | plain,
     logprobs=st.none() | plain,
 )
-usages = st.builds(Usage, st.integers(0, 2**31), st.integers(0, 2**31))
-finishes = st.builds(Finish, st.lists(text, min_size=1, max_size=3).map(tuple), usages)
+counts = st.integers(0, jobs.MAX_COUNT)
+usages = st.builds(Usage, counts, counts)
+finishes = st.builds(Finish, st.lists(word, min_size=1, max_size=3).map(tuple), usages)
 messages: st.SearchStrategy[WorkerMessage] = st.one_of(
     chunks,
-    st.builds(Accept, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
-    st.builds(Refuse, text, text, st.floats(0, 9), st.none() | text),
-    st.builds(Fail, text, text, st.booleans(), st.none() | text),
-    st.builds(Progress, st.sampled_from(["queued", "running"]), st.integers(0, 9), share),
-    st.builds(Finished, finishes, st.floats(0, 9), st.floats(0, 9), st.none() | chunks),
+    st.builds(Accept, counts, counts, counts),
+    st.builds(Refuse, word, word, seconds, st.none() | word),
+    st.builds(Fail, word, word, st.booleans(), st.none() | word),
+    st.builds(Progress, st.sampled_from(["queued", "running"]), counts, st.none() | seconds),
+    st.builds(Finished, finishes, seconds, seconds, st.none() | chunks),
 )
 
 
@@ -126,6 +130,23 @@ def fields_of(**changes: Any) -> bytes:
         fields_of(body_size=-1),
         fields_of(body_size=jobs.MAX_BODY + 1),
         fields_of(hops="many"),
+        fields_of(hops=-1),
+        fields_of(hops=jobs.MAX_HOPS_READ + 1),
+        fields_of(job_id="0" * 31),
+        fields_of(job_id="A" * 32),
+        fields_of(job_id="0" * 32 + "\n"),
+        fields_of(origin="a" * 39),
+        fields_of(origin="g" * 40),
+        fields_of(tenant="t" * (jobs.MAX_TENANT + 1)),
+        fields_of(tenant="a\nb"),
+        fields_of(attempt=-1),
+        fields_of(attempt=jobs.MAX_ATTEMPT + 1),
+        fields_of(priority=jobs.MAX_PRIORITY + 1),
+        fields_of(priority=-jobs.MAX_PRIORITY - 1),
+        fields_of(deadline=0.0),
+        fields_of(deadline=math.inf),
+        fields_of(deadline=math.nan),
+        fields_of(deadline=2e9),
         msgpack.packb([jobs.OFFER, {"x": list(range(20_000))}]),
     ],
 )
@@ -149,6 +170,33 @@ def test_what_a_newer_node_adds_is_ignored() -> None:
         [jobs.CHUNK, 0, "text", None, "delta", None],
         [jobs.CHUNK, 0, "text", ["x"], None, None],
         [jobs.FINISH, ["stop"], [1], 0.0, 0.0],
+        [jobs.CHUNK, MAX_CHOICES, "text", None, None, None],
+        [jobs.CHUNK, True, "text", None, None, None],
+        [jobs.CHUNK, 0, "text", [True], None, None],
+        [jobs.CHUNK, 0, "text", [1.0], None, None],
+        [jobs.CHUNK, 0, "text", [-1], None, None],
+        [jobs.CHUNK, 0, "text", [jobs.MAX_TOKEN_ID + 1], None, None],
+        [jobs.CHUNK, 0, "text", "12", None, None],
+        [jobs.FINISH, ["stop"], [-1, 1], 0.0, 0.0],
+        [jobs.FINISH, ["stop"], [math.inf, 1], 0.0, 0.0],
+        [jobs.FINISH, ["stop"], [1, jobs.MAX_COUNT + 1], 0.0, 0.0],
+        [jobs.FINISH, ["stop"], [1, 1], math.nan, 0.0],
+        [jobs.FINISH, ["stop"], [1, 1], 0.0, math.inf],
+        [jobs.FINISH, ["stop"], [1, 1], 0.0, -1.0],
+        [jobs.FINISH, ["stop"] * (MAX_CHOICES + 1), [1, 1], 0.0, 0.0],
+        [jobs.FINISH, [None], [1, 1], 0.0, 0.0],
+        [jobs.FINISH, ["stop"], [1, 1], 0.0, 0.0, [jobs.CHUNK, 99, "text", None, None, None]],
+        [jobs.ACCEPT, math.inf, 2, 3],
+        [jobs.ACCEPT, 1, -2, 3],
+        [jobs.ACCEPT, 1, 2, True],
+        [jobs.PROGRESS, True, math.nan, None],
+        [jobs.PROGRESS, True, -1, None],
+        [jobs.PROGRESS, True, 0, math.inf],
+        [jobs.PROGRESS, True, 0, True],
+        [jobs.REFUSE, "busy", "full", math.inf, None],
+        [jobs.REFUSE, "busy", "full", 1e10, None],
+        [jobs.REFUSE, ["busy"], "full", 0.0, None],
+        [jobs.FAIL, "engine_failed", {}, False, None],
         [jobs.ACCEPT, "one", 2, 3],
         [99, 0],
         ["chunk", 0],
@@ -157,3 +205,19 @@ def test_what_a_newer_node_adds_is_ignored() -> None:
 def test_malformed_worker_messages_are_refused(message: list[Any]) -> None:
     with pytest.raises(WireError):
         jobs.decode(msgpack.packb(message))
+
+
+@pytest.mark.parametrize("number", [jobs.REFUSE, jobs.FAIL])
+def test_the_words_of_a_worker_are_fit_for_a_log(number: int) -> None:
+    forged = "bad\n2024 ERROR \x1b[31mforged\u202e"
+    data = msgpack.packb([number, "bu\r\nsy", forged, 0.0, "mo\0del"])
+    message = jobs.decode(data)
+    assert isinstance(message, Refuse | Fail)
+    assert message.code == "busy"
+    assert message.reason == "bad2024 ERROR [31mforged"
+    assert message.param == "model"
+
+
+def test_long_words_of_a_worker_are_cut() -> None:
+    message = jobs.decode(msgpack.packb([jobs.REFUSE, "c" * 999, "r" * 999, 0, "p" * 999]))
+    assert message == Refuse("c" * jobs.MAX_CODE, "r" * jobs.MAX_REASON, 0.0, "p" * jobs.MAX_PARAM)
