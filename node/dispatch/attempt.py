@@ -9,7 +9,17 @@ from typing import Protocol
 from mesh.errors import LinkClosed, LinkError
 from mesh.lifecycle import Tasks
 from mesh.ports import Stream
-from mesh.wire.jobs import RESET_CANCELLED, Accept, Offer, WorkerMessage, decode, split_body
+from mesh.wire.jobs import (
+    RESET_CANCELLED,
+    Accept,
+    Fail,
+    Finished,
+    Offer,
+    Refuse,
+    WorkerMessage,
+    decode,
+    split_body,
+)
 from services.host import Host
 
 log = logging.getLogger(__name__)
@@ -40,6 +50,7 @@ class RemoteAttempt:
         self._stream = stream
         self._body = body
         self._tasks = tasks
+        self._uploading: asyncio.Task[None] | None = None
 
     async def receive(self) -> WorkerMessage:
         data = await self._stream.receive()
@@ -47,12 +58,22 @@ class RemoteAttempt:
             raise LinkClosed("the worker ended the job without a result")
         message = decode(data)
         if self._body and isinstance(message, Accept):
-            self._tasks.spawn(self._upload(self._body), "upload")
+            self._uploading = self._tasks.spawn(self._upload(self._body), "upload")
             self._body = b""
+        elif self._uploading is not None and isinstance(message, Finished | Fail | Refuse):
+            self._stop_upload()
         return message
 
     def cancel(self) -> None:
+        if self._uploading is not None:
+            self._uploading.cancel()
         self._stream.reset(RESET_CANCELLED, "cancelled")
+
+    def _stop_upload(self) -> None:
+        """The job is over: nobody reads the rest of the body, nor gives credit to send it."""
+        if self._uploading is not None and not self._uploading.done():
+            self._uploading.cancel()
+            self._stream.reset(RESET_CANCELLED, "the job is over")
 
     async def _upload(self, body: bytes) -> None:
         try:
@@ -68,10 +89,13 @@ class LocalAttempt:
 
     def __init__(self, host: Host, offer: Offer, tasks: Tasks) -> None:
         self._messages: asyncio.Queue[WorkerMessage | None] = asyncio.Queue(LOCAL_BUFFER)
-        self._task = tasks.spawn(self._execute(host, offer), f"job-{offer.job_id[:8]}")
+        name = f"job-{offer.job_id[:8]}"
+        self._task = tasks.spawn(host.execute(offer, self._messages.put), name)
+        self._task.add_done_callback(self._wake_reader)
 
     async def receive(self) -> WorkerMessage:
-        message = await self._messages.get()
+        over = self._task.done() and self._messages.empty()
+        message = None if over else await self._messages.get()
         if message is None:
             raise LinkClosed("the job ended without a result")
         return message
@@ -79,9 +103,7 @@ class LocalAttempt:
     def cancel(self) -> None:
         self._task.cancel()
 
-    async def _execute(self, host: Host, offer: Offer) -> None:
-        try:
-            await host.execute(offer, self._messages.put)
-        finally:
-            if not self._messages.full():
-                self._messages.put_nowait(None)
+    def _wake_reader(self, _: asyncio.Task[None]) -> None:
+        """A reader can only be waiting when there is room for the end marker."""
+        if not self._messages.full():
+            self._messages.put_nowait(None)
