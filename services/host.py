@@ -20,7 +20,6 @@ from mesh.errors import (
     EngineUnavailable,
     JobError,
     LinkError,
-    StreamReset,
     WireError,
 )
 from mesh.jobs import Chunk, JobSpec
@@ -34,12 +33,11 @@ from mesh.wire.jobs import (
     Offer,
     Refuse,
     WorkerMessage,
-    decode_body_part,
-    decode_job,
     decode_offer,
     encode,
 )
 from services.engines.engine import Engine, Event
+from services.job_body import receive_body
 from services.queue import SlotQueue, Ticket
 
 log = logging.getLogger(__name__)
@@ -55,8 +53,6 @@ needs no Accept, since its first chunk says as much.
 JOB_SECONDS_WEIGHT = 0.2
 """Weight of the newest job in the moving average of job length."""
 
-BODY_SECONDS, BODY_RATE = 10.0, 64 * 1024
-"""A body must have come within so many seconds, plus its size over so many bytes a second."""
 STALL_SECONDS = 120.0
 """A job whose gateway has taken nothing for this long is stopped: it holds a slot for nobody."""
 DEADLINE_GRACE = 5.0
@@ -185,8 +181,8 @@ class Host:
             await stream.send(encode(Refuse("invalid_request", str(error))))
             return
 
-        async def send(message: WorkerMessage) -> None:
-            await stream.send(encode(message))
+        def send(message: WorkerMessage) -> Awaitable[None]:
+            return stream.send(encode(message))
 
         if offer.origin != link.peer:
             await stream.send(encode(Refuse("origin", "an offer comes from its own gateway")))
@@ -194,7 +190,7 @@ class Host:
         job = asyncio.current_task()
         assert job is not None
         stream.on_failure(job.cancel)  # the client left, or its gateway did: stop the engine
-        await self.execute(offer, send, lambda: _receive_body(stream, offer.body_size))
+        await self.execute(offer, send, lambda: receive_body(stream, offer.body_size))
 
     async def execute(self, offer: Offer, send: Send, read_body: ReadBody | None = None) -> None:
         """Run one offer to its end; every outcome is sent.
@@ -314,18 +310,15 @@ class Host:
             if not isinstance(event, Chunk):
                 return Finished(event, execution.queue_seconds, 0.0, held)
             if job.stream:
-                await self._deliver(execution, event)
+                leaving: Chunk | None = event
             else:
-                if held is not None:
-                    await self._deliver(execution, held)
-                held = event
+                leaving, held = held, event
+            if leaving is not None:
+                execution.answered = True
+                execution.sending_since = self._clock.now()
+                await execution.send(leaving)
+                execution.sending_since = None
         return None
-
-    async def _deliver(self, execution: _Execution, chunk: Chunk) -> None:
-        execution.answered = True
-        execution.sending_since = self._clock.now()
-        await execution.send(chunk)
-        execution.sending_since = None
 
     def _settle(self, model: ModelRef, tokens: int, seconds: float) -> None:
         self.counters.tokens += tokens
@@ -389,22 +382,3 @@ async def _send_if_wanted(execution: _Execution, message: WorkerMessage) -> None
         await execution.send(message)
     except LinkError:
         log.debug("the gateway of job %s is gone", execution.offer.job_id)
-
-
-async def _receive_body(stream: Stream, size: int) -> JobSpec:
-    """Collect the Body parts of an offer. Raises LinkError, also when they do not add up."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS + size / BODY_RATE):
-            while len(body) < size:
-                data = await stream.receive()
-                if data is None:
-                    break
-                body += decode_body_part(data)
-        if len(body) != size:
-            raise WireError(f"the body has {len(body)} bytes instead of {size}")
-        return decode_job(bytes(body))
-    except (WireError, TimeoutError) as error:
-        reason = str(error) or "the body did not come in time"
-        stream.reset(0, reason)
-        raise StreamReset(0, reason) from error

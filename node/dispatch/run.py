@@ -210,6 +210,8 @@ class MeshRun:
 
     async def _receive(self) -> WorkerMessage:
         assert self._attempt is not None
+        if self._started:  # from here on the link itself notices silence
+            return await self._attempt.receive()
         self._listening_since = self._workers.now()
         try:
             return await self._attempt.receive()
