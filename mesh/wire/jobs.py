@@ -31,8 +31,6 @@ OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL, BODY = 1, 2, 3, 4, 5, 6, 7
 
 RESET_CANCELLED = 1
 """Stream reset code: the client went away or asked to stop."""
-RESET_SUPERSEDED = 2
-"""Stream reset code: another worker has taken the job over."""
 
 MAX_OFFER = 64 * 1024
 """Bytes of an encoded Offer; what is larger follows in Body parts once it is accepted."""
