@@ -55,6 +55,37 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Gpu:
+    """One accelerator that a model can be loaded on."""
+
+    name: str
+    memory: int
+    """Bytes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a node gives at most, its owner's limits considered."""
+
+    cores: float = 0.0
+    memory: int = 0
+    """Bytes."""
+    gpus: tuple[Gpu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """A model the node holds and could start on demand, with what that takes."""
+
+    model: str
+    engine: str
+    memory: int = 0
+    """Bytes of main memory while it runs."""
+    gpu_memory: int = 0
+    """Bytes on one accelerator; 0: it runs without."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRecord:
     """What a node says of itself. Travels signed: `mesh.wire.records`."""
 
@@ -71,6 +102,10 @@ class NodeRecord:
     state: NodeState = "ready"
     models: tuple[ServedModel, ...] = ()
     version: str = ""
+    reason: str = ""
+    """Why the state is not `ready`, in words for people; "" when it is."""
+    resources: Resources = field(default_factory=Resources)
+    runnable: tuple[Runnable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ ElectronsError
 │   └── StreamReset        the peer ended one stream early; the link goes on
 ├── EngineError            an engine failed; the job may be tried elsewhere
 │   └── EngineUnavailable  the engine does not answer; its models are withdrawn
+├── NoQuorum               too few coordinators are in touch to decide anything
 └── JobError               a job is refused or failed, in words for the client
     ├── InvalidRequest     the request is wrong and will be wrong everywhere
     │   ├── ContextTooLong the prompt does not fit the model
@@ -89,6 +90,10 @@ class EngineError(ElectronsError):
 
 class EngineUnavailable(EngineError):
     """The engine does not answer. Its models are withdrawn until it does."""
+
+
+class NoQuorum(ElectronsError):
+    """Too few coordinators are in touch: nothing was decided, and nothing will come of the call."""
 
 
 class JobError(ElectronsError):

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 Kind = Literal["chat", "completion"]
 Privacy = Literal["public", "trusted", "own"]
-Feature = Literal["tools", "vision", "json", "logprobs"]
-"""What a request may demand of an engine beyond plain text. `json` means response_format."""
+Feature = Literal["tools", "vision", "json", "logprobs", "resume"]
+"""What a request may demand of an engine beyond plain text. `json` means response_format; `resume`
+that the engine goes on from a `JobSpec.resume` exactly, nothing lost or repeated."""
 
 MAX_CHOICES = 16
 MAX_STOP_SEQUENCES = 16
@@ -35,6 +36,17 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Emitted:
+    """What one choice of an answer had given out when its worker was lost."""
+
+    text: str = ""
+    token_ids: tuple[int, ...] | None = None
+    """The ids behind all of `text`; None when an engine did not tell every one."""
+    finished: bool = False
+    """The choice was complete: nothing is to be added to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One generation, in no client's dialect.
 
@@ -52,6 +64,9 @@ class JobSpec:
     """True when the client wants chunks as they come; False lets an engine answer in one piece."""
     needs: tuple[Feature, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    resume: tuple[Emitted, ...] = ()
+    """One per choice when an earlier worker was lost midway: chunks carry only what comes after,
+    `sampling.max_tokens` still counts from the start, usage counts the whole answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ class StreamKind(IntEnum):
     DHT = 3
     BLOB = 4
     STATUS = 5
+    CONSENSUS = 6
+    REGISTRY = 7
+    ASSIGNMENT = 8
 
 
 class Priority(IntEnum):

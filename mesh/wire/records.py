@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from mesh.capability import Modality, ModelRef, NodeRecord, NodeState, Role, ServedModel
+from mesh.capability import (
+    Gpu,
+    Modality,
+    ModelRef,
+    NodeRecord,
+    NodeState,
+    Resources,
+    Role,
+    Runnable,
+    ServedModel,
+)
 from mesh.errors import RecordRejected, WireError
 from mesh.identity.keys import NodeKey
 from mesh.identity.signing import sign, verify
@@ -31,6 +41,8 @@ MAX_NAME = 200
 MAX_DESCRIPTION = 300
 MAX_SLOTS = 100_000
 MAX_SPEED = 1e9
+MAX_STATE_REASON = 200
+MAX_GPUS = 64
 """Bounds of one record's content; MAX_NODE_RECORD usually binds first."""
 
 _MAX_ROLES = 32
@@ -195,6 +207,9 @@ def _pack_node(record: NodeRecord) -> bytes:
             record.state,
             [pack_model(served) for served in record.models],
             record.version,
+            record.reason,
+            _pack_resources(record.resources),
+            [_pack_runnable(each) for each in record.runnable],
         ]
     )
 
@@ -214,7 +229,49 @@ def _unpack_node(payload: bytes) -> NodeRecord:
         state=unpack_state(parts[6]),
         models=tuple(model for model in models if model is not None),
         version=fields.text(parts[8], most=MAX_NAME),
+        reason=fields.text(parts[9], most=MAX_STATE_REASON) if len(parts) > 9 else "",
+        resources=_unpack_resources(parts[10]) if len(parts) > 10 else Resources(),
+        runnable=_unpack_runnables(parts[11]) if len(parts) > 11 else (),
     )
+
+
+def _pack_resources(resources: Resources) -> list[Any]:
+    gpus = [[gpu.name, gpu.memory] for gpu in resources.gpus]
+    return [resources.cores, resources.memory, gpus]
+
+
+def _unpack_resources(value: object) -> Resources:
+    parts = fields.listed(value, most=32)
+    if len(parts) < 3:
+        raise WireError("resources have too few fields")
+    return Resources(
+        cores=fields.seconds(parts[0], most=MAX_SPEED),
+        memory=fields.whole(parts[1]),
+        gpus=tuple(_unpack_gpu(item) for item in fields.listed(parts[2], most=MAX_GPUS)),
+    )
+
+
+def _unpack_gpu(value: object) -> Gpu:
+    parts = fields.listed(value, most=32)
+    if len(parts) < 2:
+        raise WireError("an accelerator has too few fields")
+    return Gpu(name=fields.text(parts[0], most=MAX_NAME), memory=fields.whole(parts[1]))
+
+
+def _pack_runnable(runnable: Runnable) -> list[Any]:
+    return [runnable.model, runnable.engine, runnable.memory, runnable.gpu_memory]
+
+
+def _unpack_runnables(value: object) -> tuple[Runnable, ...]:
+    return tuple(_unpack_runnable(item) for item in fields.listed(value, most=MAX_MODELS))
+
+
+def _unpack_runnable(value: object) -> Runnable:
+    parts = fields.listed(value, most=32)
+    if len(parts) < 4:
+        raise WireError("a runnable model has too few fields")
+    model, engine = (fields.text(part, most=MAX_NAME) for part in parts[:2])
+    return Runnable(model, engine, fields.whole(parts[2]), fields.whole(parts[3]))
 
 
 def _known(value: object, allowed: frozenset[Any], *, most: int) -> tuple[Any, ...]:

@@ -1,0 +1,1 @@
+"""Agreement among coordinators: one log of commands, the same on every voter."""
