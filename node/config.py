@@ -36,6 +36,7 @@ from node.config_values import (
     parse_choice,
     parse_file,
     parse_float,
+    parse_grant,
     parse_int,
     parse_key,
     parse_list,
@@ -48,7 +49,7 @@ from node.environment import environment
 Access = Literal["open", "keys"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker")
+BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker", "coordinator")
 """Roles this release can take. Others are accepted in the configuration and not advertised."""
 
 
@@ -136,6 +137,13 @@ class Config(BaseModel):
             flag="--roles",
             metavar="ROLE,...",
         )
+    )
+    grants: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_grant))] = setting(
+        (),
+        "Roles of trust that the mesh's owner gave this node: lines printed by `electrons mesh "
+        "grant`. Those in the data folder's file `grants` count as well.",
+        flag="--grant",
+        metavar="GRANT",
     )
     engines: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_engine))] = setting(
         ("auto",),

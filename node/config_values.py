@@ -20,6 +20,7 @@ SECRET = "(not shown)"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_GRANT = re.compile(r"electrons-grant-[A-Za-z0-9_-]{1,3000}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]i?B|B)?")
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -58,6 +59,13 @@ def parse_file(raw: object) -> Path:
     if not path.is_file():
         raise BadValue(raw, "there is no such file; give the path of an existing one")
     return path
+
+
+def parse_grant(raw: object) -> str:
+    """A line that `electrons mesh grant` printed; what it says is checked when the node starts."""
+    if isinstance(raw, str) and _GRANT.fullmatch(raw.strip()):
+        return raw.strip()
+    raise BadValue(str(raw)[:40], "give the whole line that 'electrons mesh grant' printed")
 
 
 def parse_bool(raw: object) -> bool:

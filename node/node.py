@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 
-from mesh.capability import NodeState
+from mesh.capability import NodeState, Role
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
@@ -27,6 +27,7 @@ class ElectronsNode:
         self,
         *,
         config: Config,
+        roles: tuple[Role, ...],
         token: str,
         links: LinkPool,
         discovery: Discovery,
@@ -36,6 +37,7 @@ class ElectronsNode:
         tasks: Tasks,
     ) -> None:
         self._config = config
+        self._roles = roles
         self._links = links
         self._discovery = discovery
         self._work = work
@@ -114,7 +116,7 @@ class ElectronsNode:
         state: NodeState = "draining" if self._draining else "ready"
         record = directory.set_own(
             addresses=self._links.addresses,
-            roles=self._config.built_roles,
+            roles=self._roles,
             state=state,
             models=() if self._draining else work.catalog.models(),
             version=VERSION,

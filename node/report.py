@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mesh.capability import Role
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
@@ -16,6 +17,7 @@ from node.hardware.hardware import Hardware
 from node.hardware.probe import probe_hardware
 from node.hardware.summary import summarise
 from node.parts import Discovery, Work
+from node.standing import Standing, missing_grants
 
 
 class Report:
@@ -25,11 +27,15 @@ class Report:
         self,
         *,
         config: Config,
+        roles: tuple[Role, ...],
+        standing: Standing,
         links: LinkPool,
         discovery: Discovery,
         work: Work,
     ) -> None:
         self._config = config
+        self._roles = roles
+        self._standing = standing
         self._links = links
         self._directory = discovery.directory
         self._table = discovery.table
@@ -67,8 +73,9 @@ class Report:
             f"role {role} is not built yet and not advertised"
             for role in self._config.unbuilt_roles
         ]
+        lacking = missing_grants(self._config.built_roles, self._standing)
         conflicts = [conflict.text for conflict in self._links.conflicts]
-        return (*roles, *self._catalog.notes(), *conflicts)
+        return (*roles, *lacking, *self._standing.notes, *self._catalog.notes(), *conflicts)
 
     def banner(self, http: str, mesh: str) -> Banner:
         """The facts for the ready line."""
@@ -92,7 +99,7 @@ class Report:
             "network": self._config.network,
             "state": self.state(),
             "reason": self.health().reason,
-            "roles": list(self._config.built_roles),
+            "roles": list(self._roles),
             "unbuilt_roles": list(self._config.unbuilt_roles),
             "addresses": list(self._links.addresses),
             "in_flight": self._host.in_flight,

@@ -14,6 +14,7 @@ from dht.kademlia import KademliaDirectory
 from dht.mdns import Mdns
 from dht.neighbourhood import Neighbourhood
 from dht.remembered import RememberedPeers
+from mesh.capability import Role
 from mesh.clock import SystemClock
 from mesh.identity.boot import Boot, next_boot
 from mesh.identity.keys import NodeKey
@@ -33,6 +34,7 @@ from node.network import resolve_network
 from node.node import ElectronsNode
 from node.parts import Discovery, Work
 from node.report import Report
+from node.standing import Standing, read_charters, settle_standing, take_roles
 from services.catalog import Catalog
 from services.engine_choice import choose_engines
 from services.host import Host
@@ -54,6 +56,8 @@ class _Base:
     rng: Random
     tasks: Tasks
     links: LinkPool
+    standing: Standing
+    roles: tuple[Role, ...]
 
     @property
     def node_id(self) -> NodeId:
@@ -68,10 +72,18 @@ def build(config: Config) -> ElectronsNode:
     base = _build_base(config)
     discovery = _build_discovery(base)
     work = _build_work(base, discovery)
-    report = Report(config=config, links=base.links, discovery=discovery, work=work)
+    report = Report(
+        config=config,
+        roles=base.roles,
+        standing=base.standing,
+        links=base.links,
+        discovery=discovery,
+        work=work,
+    )
     token = secrets.token_urlsafe(32)
     return ElectronsNode(
         config=config,
+        roles=base.roles,
         token=token,
         links=base.links,
         discovery=discovery,
@@ -86,10 +98,16 @@ def _build_base(config: Config) -> _Base:
     key = NodeKey.load_or_create(config.data_dir / KEY_FILE)
     boot = next_boot(config.data_dir / BOOT_FILE)
     mesh_id = resolve_network(config.network)
+    clock = SystemClock()
+    charters = (*read_charters(config.data_dir), *config.grants)
+    standing = settle_standing(
+        charters, mesh_id=mesh_id, node_id=key.node_id, now_wall=clock.wall()
+    )
+    roles = take_roles(config.built_roles, standing)
 
     def introduce() -> Introduction:
         software = f"distributed-electrons/{VERSION}"
-        return Introduction(config.built_roles, addresses=links.addresses, software=software)
+        return Introduction(roles, standing.grants, links.addresses, software)
 
     links = LinkPool(
         key=key,
@@ -98,7 +116,8 @@ def _build_base(config: Config) -> _Base:
         introduce=introduce,
         listen=(config.mesh.host, config.mesh.port),
     )
-    return _Base(config, key, boot, mesh_id, SystemClock(), Random(), Tasks("node"), links)
+    tasks = Tasks("node")
+    return _Base(config, key, boot, mesh_id, clock, Random(), tasks, links, standing, roles)
 
 
 def _build_discovery(base: _Base) -> Discovery:

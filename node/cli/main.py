@@ -48,7 +48,9 @@ COMMANDS: dict[str, Entry] = {
     "models": Entry("node.cli.models", "list the models the mesh serves"),
     "probe": Entry("node.cli.probe_command", "show this machine's hardware"),
     "edge": Entry("node.cli.edge", "run an edge router, where nodes find their first peers"),
-    "mesh": Entry("node.cli.mesh", "create a mesh with a root key of its own"),
+    "mesh": Entry(
+        "node.cli.mesh", "create a mesh with a root key of its own, and grant roles in it"
+    ),
     "version": Entry("node.cli.version", "print the version"),
 }
 

@@ -12,7 +12,7 @@ from node.config import load_config
 FLAGS = {
     "--data-dir", "--http", "--mesh", "--join", "--edge", "--network", "--no-mdns", "--roles",
     "--engine", "--model", "--demo-rate", "--slots", "--memory-cap", "--alias", "--access",
-    "--json",
+    "--json", "--grant",
 }  # fmt: skip
 
 
