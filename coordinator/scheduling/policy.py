@@ -62,6 +62,8 @@ class Decision:
 
     order: tuple[Candidate, ...]
     excluded: Mapping[str, int]
+    known: int = 0
+    """Nodes known to serve the model, of which the candidates may be a sample; 0: just these."""
 
 
 _TRUST_ORDER: Mapping[Privacy, int] = {"public": 0, "trusted": 1, "own": 2}
