@@ -14,7 +14,8 @@ Kind = Literal["chat", "completion"]
 Privacy = Literal["public", "trusted", "own"]
 Feature = Literal["tools", "vision", "json", "logprobs", "resume"]
 """What a request may demand of an engine beyond plain text. `json` means response_format; `resume`
-that the engine goes on from a `JobSpec.resume` exactly, nothing lost or repeated."""
+that the engine goes on from a `JobSpec.resume` exactly, nothing lost or repeated. An engine that
+has it marks where each of several choices ends (`Chunk.end`), unless its chunks carry token ids."""
 
 MAX_CHOICES = 16
 MAX_STOP_SEQUENCES = 16
@@ -75,7 +76,8 @@ class Chunk:
 
     `text` is new text ("" allowed). `token_ids` are the ids behind it, where the engine knows them.
     `delta` holds other OpenAI delta fields untouched (tool_calls, reasoning_content, refusal).
-    `logprobs` is an OpenAI-shaped logprobs object for this chunk.
+    `logprobs` is an OpenAI-shaped logprobs object for this chunk. `end` is the reason for which
+    the choice ends with this chunk, from engines that know it before the job is over; "" otherwise.
     """
 
     text: str = ""
@@ -83,6 +85,7 @@ class Chunk:
     token_ids: tuple[int, ...] | None = None
     delta: Mapping[str, Any] | None = None
     logprobs: Mapping[str, Any] | None = None
+    end: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,14 @@ class Progress:
     """Seconds until it is expected to start."""
 
 
-JobEvent = Chunk | Finish | Progress
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The worker was lost midway and another goes on; the next chunk follows the last one."""
+
+    node: NodeId
+
+
+JobEvent = Chunk | Finish | Progress | Resumed
 
 
 class Run(Protocol):
@@ -215,7 +222,7 @@ class Run(Protocol):
 
     @property
     def node(self) -> NodeId:
-        """Who serves it; may change until the first chunk, never after."""
+        """Who serves it now: another one after the first has failed or was lost."""
         ...
 
     @property
@@ -232,7 +239,7 @@ class Run(Protocol):
     def attempts(self) -> int: ...
 
     def events(self) -> AsyncIterator[JobEvent]:
-        """Progress and chunks, then exactly one Finish. Raises JobError."""
+        """Progress, chunks and Resumed, then exactly one Finish. Raises JobError."""
         ...
 
     async def close(self) -> None:

@@ -55,6 +55,8 @@ MAX_COUNT = 2**40
 MAX_SECONDS = 1e9
 """The longest time that a message may speak of."""
 MAX_TOKEN_ID = 2**32
+MAX_RESUMED = 1024 * 1024
+"""Characters, or token ids, of all choices that a resumed job may carry."""
 MAX_HOPS_READ = 64
 """Hops that can be read at all, so that an offer beyond MAX_HOPS is refused by that name."""
 MAX_ATTEMPT = 1_000_000
@@ -77,7 +79,8 @@ class Offer:
     """Seconds from sending until the first chunk must have left."""
     hops: int
     job: JobSpec
-    """The whole job, or with `body_size` its head: everything but messages, prompt and extra."""
+    """The whole job, or with `body_size` its head: everything but messages, prompt, extra and
+    resume."""
     body_size: int = 0
 
 
@@ -133,13 +136,12 @@ def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
     Raises WireError when the job is larger than MAX_BODY.
     """
     data = _pack([OFFER, _OFFER.dump_python(offer, exclude_defaults=True)])
-    listed = offer.job.prompt if isinstance(offer.job.prompt, tuple) else ()
-    if len(data) <= MAX_OFFER and len(listed) <= MAX_ITEMS:
+    if len(data) <= MAX_OFFER and _longest_list(offer.job) <= MAX_ITEMS:
         return data, b""
     body = orjson.dumps(_JOB.dump_python(offer.job, exclude_defaults=True))
     if len(body) > MAX_BODY:
         raise WireError(f"the request is {len(body)} bytes on the wire, at most {MAX_BODY} fit")
-    head = replace(offer.job, messages=(), prompt="", extra={})
+    head = replace(offer.job, messages=(), prompt="", extra={}, resume=())
     headed = replace(offer, job=head, body_size=len(body))
     return _pack([OFFER, _OFFER.dump_python(headed, exclude_defaults=True)]), body
 
@@ -161,9 +163,12 @@ def decode_body_part(data: bytes) -> bytes:
 def decode_job(body: bytes) -> JobSpec:
     """The job that was split into Body parts. Raises WireError."""
     try:
-        return _JOB.validate_python(orjson.loads(body))
+        job = _JOB.validate_python(orjson.loads(body))
     except ValueError:  # also pydantic's and orjson's
         raise WireError("malformed job in the body") from None
+    if job.resume:
+        _check_resume(job)
+    return job
 
 
 def decode_offer(data: bytes) -> Offer:
@@ -244,10 +249,31 @@ def _check_offer(offer: Offer) -> None:
         raise WireError("an offer's priority is out of bounds")
     if not 0 <= offer.body_size <= MAX_BODY:
         raise WireError(f"a body of {offer.body_size} bytes; at most {MAX_BODY} are taken")
+    if offer.job.resume:
+        _check_resume(offer.job)
+
+
+def _check_resume(job: JobSpec) -> None:
+    """Raises WireError unless there is one start for each choice, and all are within bounds."""
+    if len(job.resume) != job.sampling.n or len(job.resume) > MAX_CHOICES:
+        raise WireError("a resumed job carries one start for each of its choices")
+    if sum(len(emitted.text) for emitted in job.resume) > MAX_RESUMED:
+        raise WireError(f"a resumed job carries at most {MAX_RESUMED} characters")
+    ids = [token for emitted in job.resume for token in emitted.token_ids or ()]
+    if len(ids) > MAX_RESUMED or not all(0 <= token <= MAX_TOKEN_ID for token in ids):
+        raise WireError("the token ids of a resumed job are out of bounds")
+
+
+def _longest_list(job: JobSpec) -> int:
+    prompt = len(job.prompt) if isinstance(job.prompt, tuple) else 0
+    return max((prompt, *(len(emitted.token_ids or ()) for emitted in job.resume)))
 
 
 def _chunk_fields(chunk: Chunk) -> list[Any]:
-    return [CHUNK, chunk.index, chunk.text, chunk.token_ids, chunk.delta, chunk.logprobs]
+    fields = [CHUNK, chunk.index, chunk.text, chunk.token_ids, chunk.delta, chunk.logprobs]
+    if chunk.end:
+        fields.append(chunk.end)
+    return fields
 
 
 def _chunk(fields: list[Any]) -> Chunk:
@@ -260,7 +286,9 @@ def _chunk(fields: list[Any]) -> Chunk:
     if logprobs is not None and type(logprobs) is not dict:
         raise ValueError
     ids = None if token_ids is None else _token_ids(token_ids)
-    return Chunk(text, index, ids, delta, logprobs)
+    if len(fields) == 6:  # nearly all
+        return Chunk(text, index, ids, delta, logprobs)
+    return Chunk(text, index, ids, delta, logprobs, _text(fields[6], MAX_CODE))
 
 
 def _token_ids(values: Any) -> tuple[int, ...]:

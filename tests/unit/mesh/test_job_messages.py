@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import WireError
 from mesh.ids import JobId, NodeId
-from mesh.jobs import MAX_CHOICES, Chunk, Finish, JobSpec, Sampling, Usage
+from mesh.jobs import MAX_CHOICES, Chunk, Emitted, Finish, JobSpec, Sampling, Usage
 from mesh.ports import Progress
 from mesh.wire import jobs
 from mesh.wire.jobs import Accept, Fail, Finished, Offer, Refuse, WorkerMessage
@@ -53,6 +53,7 @@ chunks = st.builds(
     token_ids=st.none() | st.lists(st.integers(0, jobs.MAX_TOKEN_ID), max_size=4).map(tuple),
     delta=st.none() | plain,
     logprobs=st.none() | plain,
+    end=word,
 )
 counts = st.integers(0, jobs.MAX_COUNT)
 usages = st.builds(Usage, counts, counts)
@@ -89,18 +90,38 @@ def test_what_a_worker_says_survives_the_wire(message: WorkerMessage) -> None:
     [
         JobSpec("chat", "m", ({"role": "user", "content": "x" * 200_000},)),
         JobSpec("completion", "m", prompt=tuple(range(20_000))),
+        JobSpec("chat", "m", resume=(Emitted("x" * 200_000),)),
+        JobSpec("chat", "m", resume=(Emitted("x", tuple(range(20_000))),)),
     ],
 )
 def test_a_large_job_follows_in_parts(job: JobSpec) -> None:
     data, body = jobs.encode_offer(offer_of(job))
     head = jobs.decode_offer(data)
     assert len(data) <= jobs.MAX_OFFER
-    assert head.job == replace(job, messages=(), prompt="")
+    assert head.job == replace(job, messages=(), prompt="", resume=())
     parts = list(jobs.split_body(body))
     assert all(len(part) <= jobs.MAX_OFFER for part in parts)
     whole = b"".join(jobs.decode_body_part(part) for part in parts)
     assert len(whole) == head.body_size
     assert jobs.decode_job(whole) == job
+
+
+def test_a_resumed_job_survives_the_wire() -> None:
+    starts = (Emitted("abc", (1, 2, 3)), Emitted("whole", None, finished=True))
+    job = JobSpec("chat", "m", sampling=Sampling(n=2), needs=("resume",), resume=starts)
+    data, body = jobs.encode_offer(offer_of(job))
+    assert body == b""
+    assert jobs.decode_offer(data).job == job
+
+
+@pytest.mark.parametrize(
+    "resume", [(Emitted(), Emitted()), (Emitted("x" * (jobs.MAX_RESUMED + 1)),)]
+)
+def test_a_body_that_resumes_what_cannot_be_is_refused(resume: tuple[Emitted, ...]) -> None:
+    job = JobSpec("chat", "m", prompt="x" * jobs.MAX_OFFER, resume=resume)
+    _, body = jobs.encode_offer(offer_of(job))
+    with pytest.raises(WireError):
+        jobs.decode_job(body)
 
 
 def test_a_job_beyond_the_limit_is_refused_by_the_sender() -> None:
@@ -147,6 +168,11 @@ def fields_of(**changes: Any) -> bytes:
         fields_of(deadline=math.inf),
         fields_of(deadline=math.nan),
         fields_of(deadline=2e9),
+        fields_of(job={"kind": "chat", "model": "m", "resume": [{}, {}]}),
+        fields_of(job={"kind": "chat", "model": "m", "resume": [{"text": "x" * 1_100_000}]}),
+        fields_of(job={"kind": "chat", "model": "m", "resume": [{"token_ids": [-1]}]}),
+        fields_of(job={"kind": "chat", "model": "m", "resume": [{"token_ids": [2**40]}]}),
+        fields_of(job={"kind": "chat", "model": "m", "resume": "x"}),
         msgpack.packb([jobs.OFFER, {"x": list(range(20_000))}]),
     ],
 )
