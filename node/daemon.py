@@ -12,12 +12,14 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
-from mesh.errors import ConfigError, ElectronsError
+from mesh.errors import ConfigError, ElectronsError, StorageError
 from mesh.lifecycle import Tasks
 from mesh.storage.folder import DataFolder
+from mesh.storage.format import migrate
 from mesh.storage.run_file import RunInfo, remove_run_file, write_run_file
 from mesh.version import VERSION
 from node.banner import Banner, ready_line, render_banner
@@ -25,6 +27,7 @@ from node.config import Config
 from node.config_sources import find_data_dir
 from node.exit_deadline import ExitDeadline
 from node.start_error import explain_start_error
+from node.succession import Succession, take_successor
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ DRAIN_SECONDS = 3.5
 """What running jobs get to finish when the node stops."""
 STOP_SECONDS = 4.8
 """From the first signal until the process is gone, whatever hangs."""
+HAND_OVER_SECONDS = 120.0
+"""What running jobs get to finish before another release takes over."""
 HURRY_SECONDS = 0.5
 """The same, from the second signal."""
 COLLECT_AFTER = 20_000
@@ -68,6 +73,10 @@ class Node(Protocol):
         """Take no new work; return when none runs or the deadline has passed."""
         ...
 
+    async def hand_over(self, patience: float) -> Mapping[str, int]:
+        """Finish what runs and return copies of the listening sockets, by name."""
+        ...
+
     async def stop(self) -> None:
         """Release everything. Also after a start that failed half-way."""
         ...
@@ -96,10 +105,14 @@ def run_daemon(config: Config, build: Build, *, say: Say | None = None) -> int:
         deadline = ExitDeadline(lambda: remove_run_file(folder.path))
         daemon = Daemon(config, build, deadline, say or _print)
         try:
+            migrate(folder.path)
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                return runner.run(daemon.run())
+                code = runner.run(daemon.run())
         finally:
             remove_run_file(folder.path)
+    if daemon.succession is not None:
+        daemon.succession.take_place(sys.argv[1:])
+    return code
 
 
 def configure_logging(config: Config) -> None:
@@ -144,6 +157,9 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks = Tasks("daemon")
+        self._successor: str | None = None
+        self.succession: Succession | None = None
+        """What this process becomes once it has stopped, if anything."""
 
     async def run(self) -> int:
         """Start, serve, drain, stop."""
@@ -175,10 +191,18 @@ class Daemon:
         failed = await self._until(failure, self._stopping)
         if failed:
             log.error("the node failed and stops: %s", failure.result())
+        if self._successor is not None and not failed:
+            return await self._hand_over(node, self._successor)
         self._deadline.arm(STOP_SECONDS, FAILED)
         drain = self._tasks.spawn(node.drain(DRAIN_SECONDS), "drain")
         await self._until(drain, self._hurry)
         return FAILED if failed else OK
+
+    async def _hand_over(self, node: Node, successor: str) -> int:
+        handing = self._tasks.spawn(node.hand_over(HAND_OVER_SECONDS), "hand over")
+        if await self._until(handing, self._hurry):
+            self.succession = Succession(successor, handing.result())
+        return OK
 
     async def _start(self, node: Node) -> Exception | None:
         """Why the node could not start. A value: a raised error would be logged as a crash."""
@@ -195,7 +219,15 @@ class Daemon:
         return None
 
     def _publish(self, node: Node) -> None:
-        info = RunInfo(node.http_url, node.token, os.getpid(), node.node_id, node.mesh_address)
+        info = RunInfo(
+            node.http_url,
+            node.token,
+            os.getpid(),
+            node.node_id,
+            node.mesh_address,
+            VERSION,
+            shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]),
+        )
         write_run_file(self._config.data_dir, info)
         banner = node.banner()
         if self._config.json_output:
@@ -221,6 +253,21 @@ class Daemon:
                 loop.add_signal_handler(number, self._signalled)
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._signalled))
+
+        if sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGUSR2, self._succeed)
+
+    def _succeed(self) -> None:
+        """`electrons update` has named a successor."""
+        try:
+            self._successor = take_successor(self._config.data_dir)
+        except StorageError as error:
+            log.error("%s", error)
+        if self._successor is None or self._stopping.is_set():
+            log.error("there is no successor that could be run: the node goes on")
+            return
+        log.info("finishing, up to %g s, before %s takes over", HAND_OVER_SECONDS, self._successor)
+        self._stopping.set()
 
     def _signalled(self) -> None:
         if self._stopping.is_set():

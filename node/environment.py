@@ -16,3 +16,8 @@ def environment() -> Mapping[str, str]:
 def variable(name: str) -> str | None:
     """ELECTRONS_<name>, None when it is not set or empty."""
     return os.environ.get(PREFIX + name) or None
+
+
+def take_variable(name: str) -> str:
+    """ELECTRONS_<name>, which children must not inherit: it is removed. "" when it is not set."""
+    return os.environ.pop(PREFIX + name, "")

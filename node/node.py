@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from mesh.capability import NodeState, Role
@@ -16,6 +18,7 @@ from node.config_addresses import Address
 from node.gateway.gateway import Gateway
 from node.parts import Discovery, Work
 from node.report import Report
+from node.succession import copy_listening
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class ElectronsNode:
         *,
         config: Config,
         roles: tuple[Role, ...],
+        inherited: socket.socket | None,
         token: str,
         links: LinkPool,
         discovery: Discovery,
@@ -38,6 +42,7 @@ class ElectronsNode:
     ) -> None:
         self._config = config
         self._roles = roles
+        self._inherited = inherited
         self._links = links
         self._discovery = discovery
         self._work = work
@@ -78,7 +83,8 @@ class ElectronsNode:
         closing.push_async_callback(self._leave)
         discovery.neighbourhood.start()
         closing.push_async_callback(self._gateway.close)
-        await self._gateway.start(self._config.http.host, self._config.http.port)
+        address = self._config.http
+        await self._gateway.start(address.host, address.port, inherited=self._inherited)
         await probing
         closing.push_async_callback(discovery.bootstrap.close)
         discovery.bootstrap.start()
@@ -95,6 +101,27 @@ class ElectronsNode:
                 await host.wait_idle()
         except TimeoutError:
             log.warning("%d jobs were cut off", host.in_flight)
+
+    async def hand_over(self, patience: float) -> Mapping[str, int]:
+        """Finish what was promised, `patience` seconds at most; listening sockets by name.
+
+        The sockets are copies that stay open: who connects meanwhile waits for the successor.
+        """
+        listening = {"http": self._gateway.descriptors, "mesh": self._links.descriptors}
+        copies = {name: copy_listening(numbers) for name, numbers in listening.items()}
+        host = self._work.host
+        try:
+            async with asyncio.timeout(patience):
+                if self._discovery.directory.view.models():  # others serve: they take what comes
+                    self._draining = self._report.draining = host.draining = True
+                    self._publish()
+                    await host.wait_idle()
+                await self._gateway.close(patience)
+                self._draining = self._report.draining = host.draining = True
+                await host.wait_idle()
+        except TimeoutError:
+            log.warning("%d jobs were cut off", host.in_flight)
+        return {name: number for name, number in copies.items() if number is not None}
 
     async def stop(self) -> None:
         """In the reverse order of the start."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -35,6 +37,7 @@ from node.node import ElectronsNode
 from node.parts import Discovery, Work
 from node.report import Report
 from node.standing import Standing, read_charters, settle_standing, take_roles
+from node.succession import inherited_sockets
 from services.catalog import Catalog
 from services.engine_choice import choose_engines
 from services.host import Host
@@ -58,6 +61,8 @@ class _Base:
     links: LinkPool
     standing: Standing
     roles: tuple[Role, ...]
+    inherited: Mapping[str, socket.socket]
+    """Listening sockets that the release before this one left open."""
 
     @property
     def node_id(self) -> NodeId:
@@ -84,6 +89,7 @@ def build(config: Config) -> ElectronsNode:
     return ElectronsNode(
         config=config,
         roles=base.roles,
+        inherited=base.inherited.get("http"),
         token=token,
         links=base.links,
         discovery=discovery,
@@ -103,6 +109,7 @@ def _build_base(config: Config) -> _Base:
     standing = settle_standing(
         charters, mesh_id=mesh_id, node_id=key.node_id, now_wall=clock.wall()
     )
+    inherited = inherited_sockets()
     roles = take_roles(config.built_roles, standing)
 
     def introduce() -> Introduction:
@@ -115,9 +122,12 @@ def _build_base(config: Config) -> _Base:
         boot=boot,
         introduce=introduce,
         listen=(config.mesh.host, config.mesh.port),
+        inherited=inherited.get("mesh"),
     )
     tasks = Tasks("node")
-    return _Base(config, key, boot, mesh_id, clock, Random(), tasks, links, standing, roles)
+    return _Base(
+        config, key, boot, mesh_id, clock, Random(), tasks, links, standing, roles, inherited
+    )
 
 
 def _build_discovery(base: _Base) -> Discovery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Collection, Sequence
 
 from aiohttp import ClientSession, web
@@ -56,14 +57,19 @@ class LinkPool:
         boot: Boot,
         introduce: Callable[[], Introduction] = Introduction,
         listen: tuple[str, int] | None = None,
+        inherited: socket.socket | None = None,
         clock: Clock | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         max_idle: int = MAX_IDLE,
         max_links: int = MAX_LINKS,
     ) -> None:
-        """`listen` None: only dial (and accept what `accept_websocket` brings)."""
+        """`listen` None: only dial (and accept what `accept_websocket` brings).
+
+        `inherited` is a socket that listens there already.
+        """
         self._clock = clock or SystemClock()
         self._listen = listen
+        self._inherited = inherited
         self._max_idle = max_idle
         self._tasks = Tasks("links")
         self._roster = Roster()
@@ -120,6 +126,12 @@ class LinkPool:
     def port(self) -> int:
         """The bound mesh port; 0 when the pool does not listen."""
         return self._port
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Numbers of the listening sockets."""
+        sockets = self._server.sockets if self._server is not None else ()
+        return [listening.fileno() for listening in sockets]
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -193,7 +205,7 @@ class LinkPool:
 
     async def _bind(self, host: str, port: int) -> asyncio.Server:
         try:
-            return await listen_tcp(host, port, self._entrance.accept)
+            return await listen_tcp(host, port, self._entrance.accept, listening=self._inherited)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(

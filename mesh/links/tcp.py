@@ -113,9 +113,20 @@ async def dial_tcp(address: Address) -> Pipe:
     return pipe
 
 
-async def listen_tcp(host: str, port: int, accepted: Callable[[Pipe], None]) -> asyncio.Server:
-    """Accept pipes; `accepted` must attach a receiver at once. Raises OSError."""
+async def listen_tcp(
+    host: str,
+    port: int,
+    accepted: Callable[[Pipe], None],
+    *,
+    listening: socket.socket | None = None,
+) -> asyncio.Server:
+    """Accept pipes, on a socket that listens already if one is given. Raises OSError.
+
+    `accepted` must attach a receiver at once.
+    """
     loop = asyncio.get_running_loop()
+    if listening is not None:
+        return await loop.create_server(lambda: TcpPipe(accepted), sock=listening, backlog=BACKLOG)
     return await loop.create_server(
         lambda: TcpPipe(accepted), host or None, port, backlog=BACKLOG, reuse_address=True
     )

@@ -26,6 +26,10 @@ class RunInfo:
     node_id: str
     mesh: str
     """HOST:PORT where links are taken."""
+    version: str = ""
+    """The release that runs."""
+    command: str = ""
+    """The program and its arguments as one line for a shell, to start it again."""
 
 
 def write_run_file(folder: Path, info: RunInfo) -> None:
@@ -43,8 +47,9 @@ def read_run_file(folder: Path) -> RunInfo | None:
     if data is None:
         return None
     try:
-        fields = json.loads(data)
-        info = RunInfo(**fields)
+        read = json.loads(data)
+        # A newer release may have written more.
+        info = RunInfo(**{name: read[name] for name in RunInfo.__slots__ if name in read})
     except (ValueError, TypeError):
         raise StorageError(_unusable(path)) from None
     if not (isinstance(info.pid, int) and all(isinstance(v, str) for v in _texts(info))):
@@ -59,7 +64,7 @@ def remove_run_file(folder: Path) -> None:
 
 
 def _texts(info: RunInfo) -> tuple[str, ...]:
-    return (info.url, info.token, info.node_id, info.mesh)
+    return (info.url, info.token, info.node_id, info.mesh, info.version, info.command)
 
 
 def _unusable(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Awaitable, Callable
 
@@ -82,9 +83,14 @@ class Gateway:
         """Requests being served now."""
         return self._metrics.in_flight
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 picks a free one. Raises OSError when the address cannot be used."""
-        await self._server.start(host, port)
+    @property
+    def descriptors(self) -> list[int]:
+        """Numbers of the listening sockets."""
+        return self._server.descriptors
+
+    async def start(self, host: str, port: int, *, inherited: socket.socket | None = None) -> None:
+        """Listen; port 0 picks a free one, `inherited` listens already. Raises OSError."""
+        await self._server.start(host, port, inherited=inherited)
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         """Refuse new requests, let running ones finish for so long, then cancel the rest."""

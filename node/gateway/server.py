@@ -69,12 +69,23 @@ class Server:
         """Client connections, handed over or not."""
         return len(self._connections) + len(self._full)
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen. Raises OSError when the address cannot be used."""
+    @property
+    def descriptors(self) -> list[int]:
+        """Numbers of the listening sockets."""
+        sockets = self._listener.sockets if self._listener is not None else ()
+        return [listening.fileno() for listening in sockets]
+
+    async def start(self, host: str, port: int, *, inherited: socket.socket | None = None) -> None:
+        """Listen, on a socket that does already if one is given. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            self._accept, host or None, port, backlog=BACKLOG, start_serving=False
-        )
+        if inherited is not None:
+            self._listener = await loop.create_server(
+                self._accept, sock=inherited, backlog=BACKLOG, start_serving=False
+            )
+        else:
+            self._listener = await loop.create_server(
+                self._accept, host or None, port, backlog=BACKLOG, start_serving=False
+            )
         for listening in self._listener.sockets:
             _bound_unsent(listening)
         self._application.loopback_only = all(is_loopback(name) for name, _ in self.addresses)
