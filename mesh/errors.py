@@ -3,6 +3,7 @@
 ElectronsError
 ├── ConfigError            a setting is wrong; names it, the value and what is allowed
 ├── StorageError           the data folder cannot be used
+│   └── StorageDamaged     what is on disk is not what was written; set it aside, fetch it anew
 ├── WireError              bytes from a peer do not follow the protocol; the link is closed
 ├── HandshakeError         a peer could not prove who it is, or belongs to another mesh
 ├── RecordRejected         a signed record or grant is forged, expired or for another mesh
@@ -42,6 +43,17 @@ class ConfigError(ElectronsError):
 
 class StorageError(ElectronsError):
     """The data folder cannot be read, written or locked."""
+
+
+class StorageDamaged(StorageError):
+    """What is on disk is not what was written there: it is set aside and never served.
+
+    `path` is the damaged file. What it held can only come from another member.
+    """
+
+    def __init__(self, path: str, fault: str) -> None:
+        super().__init__(f"{path} is damaged ({fault}): it must be set aside and fetched anew")
+        self.path = path
 
 
 class WireError(ElectronsError):
