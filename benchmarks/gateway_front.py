@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 from multiprocessing.connection import Connection
+from random import Random
 
 from mesh.capability import Peer
 from mesh.ids import NodeId
@@ -66,6 +67,12 @@ class EmptyView:
 
     def providers(self, model: str) -> Sequence[Provider]:
         return ()
+
+    def draw(self, model: str, most: int, rng: Random) -> tuple[Sequence[Provider], int]:
+        return (), 0
+
+    def provider(self, model: str, node: NodeId) -> Provider | None:
+        return None
 
     def models(self) -> Sequence[Provider]:
         return ()

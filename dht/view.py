@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from random import Random
 
+from dht.roll import Roll
 from mesh.capability import NodeState, Peer
 from mesh.clock import Clock
 from mesh.ids import NodeId
@@ -23,7 +25,7 @@ class DirectoryView:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._peers: dict[NodeId, Peer] = {}
-        self._providers: dict[str, dict[NodeId, Provider]] = {}
+        self._providers: dict[str, Roll] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
 
     def peers(self) -> Sequence[Peer]:
@@ -31,10 +33,18 @@ class DirectoryView:
 
     def providers(self, model: str) -> Sequence[Provider]:
         found = self._providers.get(model)
-        return () if found is None else tuple(found.values())
+        return () if found is None else found.all()
+
+    def draw(self, model: str, most: int, rng: Random) -> tuple[Sequence[Provider], int]:
+        found = self._providers.get(model)
+        return ((), 0) if found is None else (found.draw(most, rng), len(found))
+
+    def provider(self, model: str, node: NodeId) -> Provider | None:
+        found = self._providers.get(model)
+        return None if found is None else found.get(node)
 
     def models(self) -> Sequence[Provider]:
-        return tuple(each for found in self._providers.values() for each in found.values())
+        return tuple(each for found in self._providers.values() for each in found.all())
 
     def seen_lately(self, model: str) -> bool:
         if model in self._providers:
@@ -56,11 +66,14 @@ class DirectoryView:
         for name in before.keys() - after.keys():
             self._remove(name, node)
         for name, provider in after.items():
-            self._providers.setdefault(name, {})[node] = provider
+            roll = self._providers.get(name)
+            if roll is None:
+                roll = self._providers[name] = Roll()
+            roll.put(node, provider)
 
     def _remove(self, name: str, node: NodeId) -> None:
         found = self._providers[name]
-        del found[node]
+        found.remove(node)
         if found:
             return
         del self._providers[name]

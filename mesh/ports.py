@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from random import Random
 from typing import Literal, Protocol
 
 from mesh.capability import NodeRecord, Peer, Role, ServedModel
@@ -150,6 +151,17 @@ class View(Protocol):
         """Everyone but this node who serves a model by that exact name."""
         ...
 
+    def draw(self, model: str, most: int, rng: Random) -> tuple[Sequence[Provider], int]:
+        """Up to `most` of `providers(model)`, each as likely as any other, and how many there are.
+
+        All of them when they are no more. Costs the same however many there are.
+        """
+        ...
+
+    def provider(self, model: str, node: NodeId) -> Provider | None:
+        """What a node but this one offers of a model; None when it does not."""
+        ...
+
     def models(self) -> Sequence[Provider]:
         """Every (node, model) pair known, this node's own left out."""
         ...
@@ -194,6 +206,8 @@ class Request:
     """Seconds from now until the first byte must have come."""
     privacy: Privacy = "public"
     priority: int = 0
+    request_id: str = ""
+    """What the client calls it, which may not be unique; "" where that is the job's id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 Pure: everything a decision depends on is an argument, chance included. The shape follows "two
 random choices" (Mitzenmacher 2001): among candidates about as good as the best, two are drawn and
 the less loaded one wins, so that gateways with the same stale picture do not all pick one node.
+Those that were among the best the last time stay so until they are clearly worse, and are looked
+at again when there are too many candidates to look at all ("with memory", Mitzenmacher, Prabhakar
+and Shah 2002).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from mesh.capability import Load, NodeState, ServedModel
@@ -20,17 +22,30 @@ DEFAULT_RTT = 0.05
 """Seconds assumed for a node without a link: it must be dialled first."""
 DEFAULT_JOB_SECONDS = 1.0
 """Assumed length of a job where none has been measured."""
-NEAR_BEST = 1.25
+NEAR_BEST = 1.15
 """Candidates predicted within this factor of the best count as equals..."""
+STAY_BEST = 1.35
+"""...those that did so the last time, within this one: a wavering prediction changes nothing..."""
 NEAR_BEST_SECONDS = 0.005
 """...and so do those within this many seconds of it."""
 BUSY_PENALTY = 0.5
 """A full engine is taken to run each job this much longer than an idle one."""
+COLD_SECONDS = 2.0
+"""Assumed time to load a model into memory, for engines that do so on demand."""
+LOADS_ON_DEMAND = frozenset({"ollama"})
+PREFILL_SHARE = 1 / 16
+"""Time to read a character of the prompt over the time to write one; less on large GPUs."""
+MOST_SAVED = 0.5
+"""Of a node's predicted time, by having seen the prompt's beginning: it may not be much slower."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Candidate:
-    """One node that serves the model, with the freshest load known of it."""
+    """One node that serves the model, with the freshest load known of it.
+
+    Never changed once made; not `frozen` because making one would take three times as long, and
+    dozens are made for every request.
+    """
 
     node: NodeId
     model: ServedModel
@@ -44,6 +59,18 @@ class Candidate:
     """Where to dial it; no part of the decision."""
     trust: Privacy = "public"
     """The strictest privacy class the node may serve: "own" is this node itself."""
+    busy: int | None = None
+    """Jobs there now as this gateway reckons; None: as reported."""
+    run_seconds: float = 0.0
+    """How long one job runs there while it is idle; 0.0: by the reported load."""
+    warm: bool = True
+    """The model is in memory, as far as is known."""
+    seen_characters: int = 0
+    """How much of the prompt's beginning it has worked on lately, and may have kept."""
+    recalled: bool = False
+    """It was among the best the last time."""
+    drawn: bool = True
+    """It came by the draw; not because it was recalled or has seen the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +81,8 @@ class Demand:
     privacy: Privacy = "public"
     tokens: int = 0
     """Prompt and answer together, at least; 0 when nobody knows."""
+    answer_characters: float = 400.0
+    """How long the answer will be, as far as can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,70 +90,143 @@ class Decision:
     """Candidates in the order to try, and how many fell to each hard constraint."""
 
     order: tuple[Candidate, ...]
-    excluded: Mapping[str, int]
+    excluded: Mapping[str, int] = field(default_factory=dict)
     known: int = 0
     """Nodes known to serve the model, of which the candidates may be a sample; 0: just these."""
+    best: tuple[NodeId, ...] = ()
+    """Those that count as equally good, to be recalled the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a candidate's predicted seconds consist of."""
+
+    queue: float
+    """Until a slot is free."""
+    way: float
+    """There and back, dialling included."""
+    loading: float
+    """Until the model is in memory."""
+    run: float
+    """The work, slowed by the other jobs there."""
+    saved: float
+    """Less, for what the node has seen of the prompt."""
+
+    @property
+    def seconds(self) -> float:
+        return self.queue + self.way + self.loading + self.run - self.saved
 
 
 _TRUST_ORDER: Mapping[Privacy, int] = {"public": 0, "trusted": 1, "own": 2}
+_CLOSED: frozenset[NodeState] = frozenset({"draining", "gone", "starting"})
 
 
 def exclude(candidate: Candidate, demand: Demand) -> str | None:
     """Why a candidate must not get the job, or None."""
-    if candidate.state in ("draining", "gone", "starting"):
+    if candidate.state in _CLOSED:
         return candidate.state
-    if _TRUST_ORDER[candidate.trust] < _TRUST_ORDER[demand.privacy]:
+    trust, privacy = candidate.trust, demand.privacy
+    if trust != privacy and _TRUST_ORDER[trust] < _TRUST_ORDER[privacy]:
         return "privacy"
+    ref = candidate.model.ref
     for feature in demand.needs:
-        if feature not in candidate.model.ref.features:
+        if feature not in ref.features:
             return f"no_{feature}"
-    context = candidate.model.ref.context
-    if context and demand.tokens > context:
+    if ref.context and demand.tokens > ref.context:
         return "context"
     return None
 
 
-def predict_seconds(candidate: Candidate) -> float:
-    """Predicted seconds until the job would be complete: queue, way there and back, and work."""
+def predict(candidate: Candidate, demand: Demand = Demand()) -> Prediction:
+    """The time until the job would be complete, in its parts."""
     load, slots = candidate.load, max(1, candidate.model.slots)
-    run = load.job_seconds or DEFAULT_JOB_SECONDS
-    busy = max(load.in_flight + load.queued, candidate.outstanding)
-    waiting = max(0, busy - slots + 1) / slots * run
-    slowdown = 1 + BUSY_PENALTY * min(1.0, busy / slots)
-    rtt = DEFAULT_RTT if candidate.rtt is None else candidate.rtt
-    return waiting + rtt + run * slowdown
+    run = candidate.run_seconds or load.job_seconds or DEFAULT_JOB_SECONDS
+    busy = _busy(candidate)
+    queue = (busy - slots + 1) / slots * run if busy >= slots else 0.0
+    way = DEFAULT_RTT if candidate.rtt is None else candidate.rtt
+    cold = not candidate.warm and candidate.model.ref.engine in LOADS_ON_DEMAND
+    loading = COLD_SECONDS if cold else 0.0
+    slowed = run * (1 + BUSY_PENALTY * min(1.0, busy / slots))
+    saved = 0.0
+    if candidate.seen_characters:
+        read = candidate.seen_characters / demand.answer_characters * run * PREFILL_SHARE
+        saved = min(read, MOST_SAVED * (queue + way + loading + slowed))
+    return Prediction(queue, way, loading, slowed, saved)
 
 
-def decide(candidates: Sequence[Candidate], demand: Demand, rng: Random) -> Decision:
-    """Order the candidates that may run the job; the first is the one to offer it to."""
-    if len(candidates) == 1 and exclude(candidates[0], demand) is None:
-        return Decision((candidates[0],), {})
-    excluded: Counter[str] = Counter()
+def predict_seconds(candidate: Candidate, demand: Demand = Demand()) -> float:
+    """`predict(...).seconds`, written out for the usual case: it is what decisions cost."""
+    if candidate.seen_characters or not candidate.warm:
+        return predict(candidate, demand).seconds
+    load, slots = candidate.load, candidate.model.slots or 1
+    run = candidate.run_seconds or load.job_seconds or DEFAULT_JOB_SECONDS
+    busy = _busy(candidate)
+    rtt = candidate.rtt
+    way = DEFAULT_RTT if rtt is None else rtt
+    if busy >= slots:
+        return (busy - slots + 1) / slots * run + way + run * (1 + BUSY_PENALTY)
+    return way + run * (1 + BUSY_PENALTY * busy / slots)
+
+
+def decide(
+    candidates: Sequence[Candidate], demand: Demand, rng: Random, *, known: int = 0
+) -> Decision:
+    """Order the candidates that may run the job; the first is the one to offer it to.
+
+    `known`: how many nodes the candidates were drawn from.
+    """
+    excluded: dict[str, int] = {}
     scored: list[tuple[float, Candidate]] = []
     for candidate in candidates:
-        if (reason := exclude(candidate, demand)) is not None:
-            excluded[reason] += 1
+        reason = exclude(candidate, demand)
+        if reason is None:
+            scored.append((predict_seconds(candidate, demand), candidate))
         else:
-            scored.append((predict_seconds(candidate), candidate))
-    return Decision(_order(scored, rng), excluded)
-
-
-def _order(scored: list[tuple[float, Candidate]], rng: Random) -> tuple[Candidate, ...]:
+            excluded[reason] = excluded.get(reason, 0) + 1
     if len(scored) < 2:
-        return tuple(candidate for _, candidate in scored)
-    # Shuffle first: the sort is stable, so equal predictions end up in random order.
-    rng.shuffle(scored)
-    scored.sort(key=lambda pair: pair[0])
-    limit = max(scored[0][0] * NEAR_BEST, scored[0][0] + NEAR_BEST_SECONDS)
-    near = sum(1 for seconds, _ in scored if seconds <= limit)
-    if near > 1:
-        first, second = sorted(rng.sample(range(near), 2))
-        scored.insert(0, scored.pop(first))
-        if _utilisation(scored[second][1]) < _utilisation(scored[0][1]):
-            scored.insert(0, scored.pop(second))
-    return tuple(candidate for _, candidate in scored)
+        order = tuple(candidate for _, candidate in scored)
+        return Decision(order, excluded, known, tuple(c.node for c in order))
+    scored.sort(key=_seconds)
+    near = _equals(scored)
+    chosen = _choose([pair[1] for pair in near], rng)
+    order = (chosen, *(candidate for _, candidate in scored if candidate is not chosen))
+    return Decision(order, excluded, known, tuple(pair[1].node for pair in near))
+
+
+def _seconds(pair: tuple[float, Candidate]) -> float:
+    return pair[0]
+
+
+def _equals(scored: list[tuple[float, Candidate]]) -> list[tuple[float, Candidate]]:
+    """Those about as good as the first; `scored` is sorted."""
+    best = scored[0][0]
+    near = max(best * NEAR_BEST, best + NEAR_BEST_SECONDS)
+    stay = max(best * STAY_BEST, near)
+    return [pair for pair in scored if pair[0] <= near or (pair[0] <= stay and pair[1].recalled)]
+
+
+def _choose(near: list[Candidate], rng: Random) -> Candidate:
+    """The less busy of two random ones.
+
+    Candidates that were drawn go before those that were added to the draw: with many equals, the
+    few that are always looked at would get more than their share.
+    """
+    drawn = [candidate for candidate in near if candidate.drawn] or near
+    count = len(drawn)
+    if count == 1:
+        return drawn[0]
+    first = int(rng.random() * count)
+    second = int(rng.random() * (count - 1))
+    one, other = drawn[first], drawn[second + (second >= first)]
+    return other if _utilisation(other) < _utilisation(one) else one
+
+
+def _busy(candidate: Candidate) -> int:
+    busy, outstanding = candidate.busy, candidate.outstanding
+    if busy is None:
+        busy = candidate.load.in_flight + candidate.load.queued
+    return busy if busy > outstanding else outstanding
 
 
 def _utilisation(candidate: Candidate) -> float:
-    busy = max(candidate.load.in_flight + candidate.load.queued, candidate.outstanding)
-    return busy / max(1, candidate.model.slots)
+    return _busy(candidate) / max(1, candidate.model.slots)

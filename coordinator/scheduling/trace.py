@@ -59,7 +59,7 @@ class Step(NamedTuple):
     node: NodeId | None = None
     code: str = ""
     """Why: an error code or a cause, never free text."""
-    count: int = 0
+    number: int = 0
     """Attempt number, or for `lost` and `resumed` the characters given out so far."""
     seconds: float = 0.0
     """For `refused` and `waited`: how long the node is, or the job was, put off."""
@@ -98,7 +98,7 @@ class Trace:
 
     def offered(self, at: float, node: NodeId, attempt: int) -> None:
         """An offer is sent; `attempt` counts from 1."""
-        self._add(Step("offered", at, node, count=attempt))
+        self._add(Step("offered", at, node, number=attempt))
 
     def accepted(self, at: float, node: NodeId) -> None:
         """The node took the job."""
@@ -126,7 +126,7 @@ class Trace:
 
     def resumed(self, at: float, node: NodeId, characters: int) -> None:
         """Another worker goes on after so many characters."""
-        self._add(Step("resumed", at, node, count=characters))
+        self._add(Step("resumed", at, node, number=characters))
 
     def finished(self, at: float, node: NodeId) -> None:
         """The answer is complete."""

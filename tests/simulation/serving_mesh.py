@@ -80,6 +80,14 @@ class ListedView:
     def providers(self, model: str) -> Sequence[Provider]:
         return [p for p in self.listed.values() if p.model.ref.name == model]
 
+    def draw(self, model: str, most: int, rng: Random) -> tuple[Sequence[Provider], int]:
+        found = self.providers(model)
+        return rng.sample(found, min(most, len(found))), len(found)
+
+    def provider(self, model: str, node: NodeId) -> Provider | None:
+        found = self.listed.get(node)
+        return found if found is not None and found.model.ref.name == model else None
+
     def models(self) -> Sequence[Provider]:
         return list(self.listed.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from mesh.capability import Load, ModelRef, NodeRecord, Peer, ServedModel
 from mesh.ids import NodeId
@@ -90,6 +91,14 @@ class FixedView:
 
     def providers(self, model: str) -> Sequence[Provider]:
         return [provider for provider in self.models() if provider.model.ref.name == model]
+
+    def draw(self, model: str, most: int, rng: Random) -> tuple[Sequence[Provider], int]:
+        found = self.providers(model)
+        return rng.sample(found, min(most, len(found))), len(found)
+
+    def provider(self, model: str, node: NodeId) -> Provider | None:
+        of_node = (p for p in self.providers(model) if p.peer.record.node_id == node)
+        return next(of_node, None)
 
     def models(self) -> Sequence[Provider]:
         return [Provider(peer, model) for peer in self._peers for model in peer.record.models]
