@@ -21,8 +21,10 @@ CLOSE_PATIENCE = 5.0
 class Tasks:
     """Owns tasks: starts them, reports their crashes, and on close cancels them and waits."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, on_crash: Callable[[str, int], None] | None = None) -> None:
+        """`on_crash` is told of each supervised service that crashed, and how often in a row."""
         self._name = name
+        self._on_crash = on_crash
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
 
@@ -62,7 +64,7 @@ class Tasks:
             log.error("task %s did not end when cancelled", task.get_name())
 
     async def _supervise(self, run: Callable[[], Awaitable[None]], name: str) -> None:
-        delay = RESTART_FIRST
+        delay, in_a_row = RESTART_FIRST, 0
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -71,8 +73,11 @@ class Tasks:
                 return
             except Exception:
                 if loop.time() - started > RESTART_MOST:
-                    delay = RESTART_FIRST
+                    delay, in_a_row = RESTART_FIRST, 0
+                in_a_row += 1
                 log.exception("%s:%s crashed; starting again in %.1f s", self._name, name, delay)
+                if self._on_crash is not None:
+                    self._on_crash(name, in_a_row)
             await asyncio.sleep(delay)
             delay = min(delay * 2, RESTART_MOST)
 

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, web
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, DialError
+from mesh.health import LocalHealth
 from mesh.identity.boot import Boot
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
@@ -62,6 +63,7 @@ class LinkPool:
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         max_idle: int = MAX_IDLE,
         max_links: int = MAX_LINKS,
+        health: LocalHealth | None = None,
     ) -> None:
         """`listen` None: only dial (and accept what `accept_websocket` brings).
 
@@ -71,6 +73,7 @@ class LinkPool:
         self._listen = listen
         self._inherited = inherited
         self._max_idle = max_idle
+        self._health = health or LocalHealth()
         self._tasks = Tasks("links")
         self._roster = Roster()
         self._pinned: set[NodeId] = set()
@@ -263,14 +266,15 @@ class LinkPool:
         while True:
             await asyncio.sleep(TICK)
             now = self._clock.now()
-            self._check_silence(now - last)
+            self._health.woke(now - last - TICK, now - last, now)
+            self._check_silence(now - last, self._health.patience(now))
             last, ticks = now, ticks + 1
             if ticks % TRIM_EVERY == 0:
                 self._trim(now)
 
-    def _check_silence(self, elapsed: float) -> None:
+    def _check_silence(self, elapsed: float, patience: float) -> None:
         for link in self._roster:
-            verdict = link.vigil.tick(elapsed)
+            verdict = link.vigil.tick(elapsed, patience)
             if verdict == "ping":
                 link.ping()
             elif verdict == "dead":

@@ -29,13 +29,17 @@ class Vigil:
         """Set by every received byte."""
         self.silence = 0.0
 
-    def tick(self, elapsed: float) -> Verdict:
-        """Count `elapsed` seconds since the last tick and say what to do."""
+    def tick(self, elapsed: float, patience: float = 1.0) -> Verdict:
+        """Count `elapsed` seconds since the last tick and say what to do.
+
+        `patience` stretches the time until a link is given up while this node itself is late
+        (`mesh.health`).
+        """
         if self.heard:
             self.heard = False
             self.silence = 0.0
             return "fine"
         self.silence += min(elapsed, 2 * TICK)
-        if self.silence >= DEAD_AFTER:
+        if self.silence >= DEAD_AFTER * patience:
             return "dead"
         return "ping" if self.silence >= PING_AFTER else "fine"
