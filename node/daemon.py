@@ -226,7 +226,7 @@ class Daemon:
             node.node_id,
             node.mesh_address,
             VERSION,
-            shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]),
+            _command_line(),
         )
         write_run_file(self._config.data_dir, info)
         banner = node.banner()
@@ -293,6 +293,14 @@ def _finding_flags(config: Config) -> str:
         if find_data_dir(None) == config.data_dir:
             return ""
     return f"--data-dir {shlex.quote(str(config.data_dir))}"
+
+
+def _command_line() -> str:
+    """What starts this program again, as it was started."""
+    program = Path(sys.argv[0]).resolve()
+    if os.access(program, os.X_OK) and program.suffix != ".py":
+        return shlex.join([str(program), *sys.argv[1:]])
+    return shlex.join([sys.executable, "-m", "node.cli.main", *sys.argv[1:]])
 
 
 async def _failure_of(node: Node) -> str:

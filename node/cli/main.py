@@ -51,6 +51,8 @@ COMMANDS: dict[str, Entry] = {
     "mesh": Entry(
         "node.cli.mesh", "create a mesh with a root key of its own, and grant roles in it"
     ),
+    "update": Entry("node.cli.update", "let another release take over, or go back"),
+    "service": Entry("node.cli.service", "keep a node running whenever this machine does"),
     "version": Entry("node.cli.version", "print the version"),
 }
 

@@ -45,7 +45,8 @@ def test_an_unknown_command_gets_the_closest(capsys: Output) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself_with_an_example(name: str, capsys: Output) -> None:
-    words = [name, "create", "--help"] if name == "mesh" else [name, "--help"]
+    actions = {"mesh": ["create"], "service": ["install"]}
+    words = [name, *actions.get(name, []), "--help"]
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 0
