@@ -36,6 +36,7 @@ from mesh.wire.jobs import (
     decode_offer,
     encode,
 )
+from services.batch import Batch, stream_for_loss
 from services.engines.engine import Engine, Event
 from services.job_body import receive_body
 from services.queue import SlotQueue, Ticket
@@ -110,7 +111,7 @@ class _Execution:
     sending_since: float | None = None
     """When the message that the gateway has not taken yet was sent."""
     answered: bool = False
-    """A chunk has left; no more signs of life are needed from us, chunks are."""
+    """A chunk has left, which says that the job was accepted."""
 
 
 class Host:
@@ -279,7 +280,8 @@ class Host:
         """Pull the engine and send. Returns the counter that the outcome belongs to."""
         started = self._clock.now()
         try:
-            async with aclosing(engine.run(job, model)) as events:
+            running = stream_for_loss(job, model)
+            async with aclosing(engine.run(running, model)) as events:
                 finished = await self._pass_on(events, job, execution)
             if finished is not None:
                 seconds = self._clock.now() - started
@@ -302,20 +304,17 @@ class Host:
     ) -> Finished | None:
         """Send chunks as the receiver takes them; None when the engine ended without a finish.
 
-        Nobody waits for the pieces of a whole answer: each leaves when the next one comes, and the
-        last one with the finish.
+        Nobody waits for the pieces of a whole answer: they leave in batches, so that a lost worker
+        takes little with it, and the last one with the finish.
         """
-        held: Chunk | None = None
+        batch = Batch()
         async for event in events:
             if not isinstance(event, Chunk):
-                return Finished(event, execution.queue_seconds, 0.0, held)
-            if job.stream:
-                leaving: Chunk | None = event
-            else:
-                leaving, held = held, event
+                return Finished(event, execution.queue_seconds, 0.0, batch.rest())
+            leaving = event if job.stream else batch.add(event)
             if leaving is not None:
                 execution.answered = True
-                execution.sending_since = self._clock.now()
+                execution.last_sent = execution.sending_since = self._clock.now()
                 await execution.send(leaving)
                 execution.sending_since = None
         return None
@@ -347,7 +346,7 @@ class Host:
                 execution.accepted = True
                 self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
             elif (
-                not execution.answered
+                execution.sending_since is None
                 and not execution.signing
                 and now - execution.last_sent >= PROGRESS_SECONDS
             ):

@@ -39,6 +39,10 @@ class Attempt(Protocol):
         """Stop the work. Harmless when it is over."""
         ...
 
+    def settle(self) -> None:
+        """The worker has had its last word: whatever it still sends is dropped."""
+        ...
+
 
 class RemoteAttempt:
     """The worker is a peer; the offer has been sent on `stream`.
@@ -68,6 +72,9 @@ class RemoteAttempt:
         if self._uploading is not None:
             self._uploading.cancel()
         self._stream.reset(RESET_CANCELLED, "cancelled")
+
+    def settle(self) -> None:
+        self._stream.reset(RESET_CANCELLED, "the job is over")  # an honest worker has ended it
 
     def _stop_upload(self) -> None:
         """The job is over: nobody reads the rest of the body, nor gives credit to send it."""
@@ -102,6 +109,9 @@ class LocalAttempt:
 
     def cancel(self) -> None:
         self._task.cancel()
+
+    def settle(self) -> None:
+        """Its task is about to end by itself."""
 
     def _wake_reader(self, _: asyncio.Task[None]) -> None:
         """A reader can only be waiting when there is room for the end marker."""

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
@@ -28,6 +27,7 @@ from node.dispatch.candidates import (
     remote_candidate,
     resolve_alias,
 )
+from node.dispatch.counters import DispatchCounters
 from node.dispatch.run import MeshRun
 from services.engines.engine import Engine
 from services.host import Host
@@ -42,17 +42,6 @@ WATCH_EVERY = 0.1
 """Seconds between looks for workers that have fallen silent."""
 MAX_BUSY = 2_000
 """Nodes remembered as busy; as many as the directory holds."""
-
-
-@dataclass(slots=True)
-class DispatchCounters:
-    """What the dispatcher did since start, for metrics."""
-
-    submitted: int = 0
-    local: int = 0
-    remote: int = 0
-    retries: int = 0
-    lookups: int = 0
 
 
 class OwnModels(Protocol):
@@ -100,7 +89,7 @@ class MeshDispatch:
         self.counters = DispatchCounters()
 
     def start(self) -> None:
-        """Begin to watch over runs whose worker has not answered yet."""
+        """Begin to watch for workers that fall silent."""
         self._tasks.supervise(self._watch_silence, "silence")
 
     async def submit(self, job: JobSpec, request: Request) -> MeshRun:
@@ -192,11 +181,14 @@ class MeshDispatch:
             del self.outstanding[node]
 
     async def _watch_silence(self) -> None:
+        last = self.now()
         while True:
             await asyncio.sleep(WATCH_EVERY)
             now = self.now()
+            # As for links: a node that was itself stopped or busy accuses nobody.
+            waking, last = min(now - last, 2 * WATCH_EVERY), now
             for run in list(self._runs):
-                run.check_silence(now)
+                run.check_silence(now, waking)
 
     def _serves(self, name: str) -> bool:
         own = any(model.ref.name == name for model in self._catalog.models())

@@ -1,52 +1,54 @@
 """One job on its way: from candidate to candidate until one answers, then chunk by chunk.
 
-seeking ──Accept──▶ accepted ──first Chunk──▶ started ──Finished──▶ over
-   ▲                    │ failed or lost: next candidate
-   └────────────────────┘
+seeking ──Accept──▶ accepted ──first Chunk──▶ answering ──Finished──▶ over
+   ▲                    │ lost: next candidate     │ lost: another one goes on from what
+   ├────────────────────┘                          │ was given out, or the job fails
+   └───────────────────────────────────────────────┘
+
+Only the newest attempt is ever read, so nothing that an older one still sends reaches the client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
 from coordinator.scheduling.policy import Candidate, Decision, decide
-from mesh.errors import (
-    ContextTooLong,
-    InvalidRequest,
-    JobError,
-    JobFailed,
-    LinkError,
-    ModelUnavailable,
-    NotSupported,
-    Overloaded,
-    WireError,
-)
+from mesh.capability import ModelRef
+from mesh.errors import JobError, JobFailed, LinkError, WireError
 from mesh.ids import NodeId
 from mesh.jobs import Chunk, JobSpec
-from mesh.ports import JobEvent, Progress, Request
+from mesh.ports import JobEvent, Progress, Request, Resumed
+from mesh.resuming import same_weights
 from mesh.wire.jobs import Accept, Fail, Finished, Refuse, WorkerMessage
 from node.dispatch.attempt import Attempt
 from node.dispatch.candidates import make_demand
+from node.dispatch.counters import DispatchCounters
+from node.dispatch.emitted import EXACT_ENGINES, Answer, decide_recovery
+from node.dispatch.verdicts import all_failed, final_error, lost, nobody_fits, overloaded
 
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 2.0
-"""A worker that has accepted gives a sign of life every 0.25 s; this long without is a loss."""
+"""A worker that has accepted gives a sign of life every 0.25 s; this long without is a loss..."""
+STALL_SECONDS = 1.25
+"""...and so is this long once the client has begun to read, where another worker can go on."""
 PAUSE_LEAST = 0.05
 """Seconds between rounds in which every candidate was busy; longer if they said so."""
+SUCCESSOR_SECONDS, SUCCESSOR_PAUSE = 3.0, 0.1
+"""For how long a successor is looked for where there is none at first, and how often."""
 MAX_ROUND = 64
 """Candidates looked at before the view is asked again."""
 MAX_FAILURES = 16
-"""Workers that may fail at one job before it is given up. Busy ones do not count."""
-
-_FINAL: dict[str, type[JobError]] = {
-    error.code: error for error in (InvalidRequest, ContextTooLong, NotSupported)
-}
+"""Workers that may fail at one job, one after the other, before it is given up. Busy ones do not
+count."""
+MAX_LOSSES = 32
+"""Workers that may be lost after they began to answer."""
+SEED_BITS = 63
 
 
 class Workers(Protocol):
@@ -54,6 +56,9 @@ class Workers(Protocol):
 
     @property
     def rng(self) -> Random: ...
+
+    @property
+    def counters(self) -> DispatchCounters: ...
 
     def now(self) -> float: ...
 
@@ -86,21 +91,28 @@ class MeshRun:
         self._first: WorkerMessage | None = None
         """By what the worker accepted, when that was more than Accept."""
         self._node: NodeId | None = None
+        self._model: ModelRef | None = None
+        """What the newest worker runs the job on."""
+        self._answer = Answer(job.sampling.n)
+        self._answered = False
+        """The newest worker has sent a chunk."""
+        self._losses = 0
         self._failed: set[NodeId] = set()
         self._refusals: set[str] = set()
         """Why workers did not want the job; codes we do not know are kept, at most one a worker."""
         self._eta = 1.0
         self._waited_for_slot = False
-        self._started = False
-        self._listening_since = math.inf
-        """When it began to wait for the worker's next message; infinite while it does not."""
+        self._listening = False
+        """It waits for the worker's next message."""
+        self._silence = 0.0
+        """Seconds of this node's own waking time that it has waited."""
         self.attempts = 0
         self.routing_seconds = 0.0
         self.queue_seconds = 0.0
 
     @property
     def node(self) -> NodeId:
-        """Who serves it; may change until the first chunk."""
+        """Who serves it now."""
         if self._node is None:
             raise RuntimeError("the job has not been accepted yet")
         return self._node
@@ -111,7 +123,7 @@ class MeshRun:
             self._check_deadline()
             decision = decide(await self._candidates(), self._demand, self._workers.rng)
             if not decision.order:
-                raise self._nobody_fits(decision)
+                raise nobody_fits(self._job.model, decision, self._request)
             for candidate in decision.order:
                 self._check_deadline()
                 if self._workers.seconds_busy(candidate) <= 0 and await self._offer(candidate):
@@ -123,59 +135,88 @@ class MeshRun:
         while True:
             try:
                 message = self._first or await self._receive()
+                self._first = None
+                if isinstance(message, Chunk):
+                    self._answer.add(message)
+                elif isinstance(message, Finished) and message.last is not None:
+                    self._answer.add(message.last)
             except (LinkError, WireError) as error:
-                await self._replace_worker(str(error))
+                for event in await self._replace_worker(str(error)):
+                    yield event
                 continue
-            self._first = None
             if isinstance(message, Chunk):
-                self._started = True
+                self._answered = True
                 yield message
             elif isinstance(message, Progress):
-                self._note_progress(message)
-                yield message
+                if not self._answered:
+                    self._note_progress(message)
+                    yield message
             elif isinstance(message, Finished):
                 self.queue_seconds = message.queue_seconds
                 self._release(cancel=False)
                 if message.last is not None:
                     yield message.last
-                yield message.finish
+                yield self._answer.complete(message.finish)
                 return
-            elif isinstance(message, Fail):
-                self._raise_if_final(message.code, message.reason, message.param, message.final)
-                await self._replace_worker(message.reason)
-            elif isinstance(message, Refuse):
-                await self._replace_worker(message.reason)
+            elif isinstance(message, Fail | Refuse):
+                self._raise_if_final(message)
+                for event in await self._replace_worker(message.reason):
+                    yield event
 
     async def close(self) -> None:
         """See mesh.ports.Run."""
         self._release(cancel=True)
 
-    def check_silence(self, now: float) -> None:
-        """Called every so often: gives up a worker that has not shown life, or is too late.
+    def check_silence(self, now: float, waking: float) -> None:
+        """Give up a worker that has not shown life for too long, or is too late.
 
-        A tenth of a second late is good enough, and far cheaper than a timer per message.
+        Called every so often, `waking` seconds of this node's waking time after the last call: a
+        tenth of a second late is good enough, and far cheaper than a timer per message.
         """
-        late = now > self._deadline or now - self._listening_since > SILENCE_SECONDS
-        if late and not self._started and self._attempt is not None:
+        if self._attempt is None:
+            return
+        if self._listening:
+            self._silence += waking
+        late = now > self._deadline and not self._answered
+        if late or (self._silence > STALL_SECONDS and self._silence > self._patience()):
             self._attempt.cancel()
+
+    def _patience(self) -> float:
+        """Seconds of silence that the worker may have; without end where only its link can tell."""
+        if not self._answered:
+            return STALL_SECONDS if self._job.resume else SILENCE_SECONDS
+        assert self._model is not None
+        if "resume" not in self._model.features:  # it may be of before signs of life went on
+            return float("inf")
+        recovery, _ = decide_recovery(self._job, self._model, self._answer)
+        return float("inf") if recovery == "fail" else STALL_SECONDS
 
     async def _candidates(self) -> list[Candidate]:
         found = await self._workers.candidates(self._job.model)
-        left = [candidate for candidate in found if candidate.node not in self._failed]
+        left = [c for c in found if c.node not in self._failed and self._may_take(c)]
         if not left or len(self._failed) > MAX_FAILURES:
-            raise self._all_failed()
+            raise all_failed(self._job.model, self._refusals)
         return left[:MAX_ROUND]
+
+    def _may_take(self, candidate: Candidate) -> bool:
+        """Only the same weights may go on with what they began."""
+        if not self._job.resume or self._model is None:
+            return True
+        return same_weights(candidate.model.ref, self._model)
 
     async def _offer(self, candidate: Candidate) -> bool:
         """True when the candidate accepted. Raises JobError when no other could do better."""
         self.attempts += 1
         self._node = candidate.node
+        self._answered = False
+        self._fix_seed(candidate.model.ref)
         self._workers.hold(self, candidate.node)
         try:
             self._attempt = await self._workers.start_attempt(
                 candidate, self._job, self._request, self.attempts
             )
-            self.routing_seconds = self._workers.now() - self._submitted
+            if not self._job.resume:
+                self.routing_seconds = self._workers.now() - self._submitted
             answer = await self._receive()
         except (LinkError, WireError, TimeoutError) as error:
             log.info("job %s: %s is no way: %r", self._request.job_id, candidate.node, error)
@@ -183,10 +224,19 @@ class MeshRun:
             return False
         if not isinstance(answer, Refuse):
             self._first = None if isinstance(answer, Accept) else answer
+            self._model = candidate.model.ref
             return True
         self._give_up(candidate.node, forever=False)
         self._judge(candidate, answer)
         return False
+
+    def _fix_seed(self, model: ModelRef) -> None:
+        """Draw a seed if the client left it open: all workers of the job have to draw alike."""
+        if self._job.sampling.seed is not None or model.engine not in EXACT_ENGINES:
+            return
+        if "resume" in model.features:
+            sampling = replace(self._job.sampling, seed=self._workers.rng.getrandbits(SEED_BITS))
+            self._job = replace(self._job, sampling=sampling)
 
     def _judge(self, candidate: Candidate, refusal: Refuse) -> None:
         """What a worker's refusal means for the rest of the search."""
@@ -210,13 +260,12 @@ class MeshRun:
 
     async def _receive(self) -> WorkerMessage:
         assert self._attempt is not None
-        if self._started:  # from here on the link itself notices silence
-            return await self._attempt.receive()
-        self._listening_since = self._workers.now()
+        self._silence = 0.0
+        self._listening = True
         try:
             return await self._attempt.receive()
         finally:
-            self._listening_since = math.inf
+            self._listening = False
 
     def _note_progress(self, progress: Progress) -> None:
         self._waited_for_slot = self._waited_for_slot or progress.state == "queued"
@@ -226,24 +275,65 @@ class MeshRun:
         if self._workers.now() < self._deadline:
             return
         if self._waited_for_slot:
-            raise self._overloaded()
+            self._release(cancel=True)
+            raise overloaded(self._job.model, self._eta)
         raise JobFailed(f"No node gave a first answer within {self._request.deadline:g} s")
 
-    async def _replace_worker(self, reason: str) -> None:
-        """Go on with the next candidate, which the client must not notice."""
-        node = self.node
+    async def _replace_worker(self, reason: str) -> tuple[Resumed, ...]:
+        """Go on elsewhere; what to tell the client of it. Raises JobError where that is wrong."""
+        node, model = self.node, self._model
+        assert model is not None
         log.warning("job %s on %s: %r", self._request.job_id, node, reason)
+        recovery, why = decide_recovery(self._job, model, self._answer)
+        if self._answered:
+            self._losses += 1
+            self._failed.clear()  # whoever failed before has had the time to come back
+            self._deadline = self._workers.now() + self._request.deadline
         self._give_up(node)
-        if self._started:
-            raise JobFailed("The node that served this request was lost before it was done")
-        self._check_deadline()
-        await self.find_worker()
+        if recovery == "fail" or self._losses > MAX_LOSSES:
+            self._workers.counters.not_resumable += 1
+            raise lost(why or "too many nodes were")
+        if recovery == "restart":
+            self._workers.counters.restarted += 1
+            self._answer = Answer(self._job.sampling.n)
+            self._check_deadline()
+            await self.find_worker()
+            return ()
+        return (await self._find_successor(model),)
 
-    def _raise_if_final(self, code: str, reason: str, param: str | None, final: bool) -> None:
-        kind = _FINAL.get(code)
-        if final and kind is not None:
+    async def _find_successor(self, model: ModelRef) -> Resumed:
+        """Offer what is left of the job around; patiently, for the client has half an answer."""
+        workers = self._workers
+        self._resume_on(model)
+        until = workers.now() + SUCCESSOR_SECONDS
+        while True:
+            try:
+                await self.find_worker()
+            except JobError as error:
+                if workers.now() >= until:
+                    workers.counters.not_resumable += 1
+                    raise lost("no other node could go on with it") from error
+                await asyncio.sleep(SUCCESSOR_PAUSE)
+            else:
+                workers.counters.resumed += 1
+                return Resumed(self.node)
+
+    def _resume_on(self, model: ModelRef) -> None:
+        """From now on the job is what is left of it."""
+        if not self._job.resume:
+            needs = (*self._job.needs, "resume")
+            self._job = replace(self._job, model=model.name, needs=needs)
+            self._demand = replace(self._demand, needs=needs)
+        self._job = replace(self._job, resume=self._answer.emitted())
+
+    def _raise_if_final(self, message: Fail | Refuse) -> None:
+        """Wrong everywhere; but what is left of a job may only be wrong for this one engine."""
+        if isinstance(message, Refuse) or not message.final or self._job.resume:
+            return
+        error = final_error(message.code, message.reason, message.param)
+        if error is not None:
             self._release(cancel=False)
-            raise kind(reason, param=param)
+            raise error
 
     def _give_up(self, node: NodeId, *, forever: bool = True) -> None:
         self._first = None
@@ -253,36 +343,6 @@ class MeshRun:
 
     def _release(self, *, cancel: bool) -> None:
         attempt, self._attempt = self._attempt, None
-        if attempt is not None and cancel:
-            attempt.cancel()
+        if attempt is not None:
+            attempt.cancel() if cancel else attempt.settle()
         self._workers.let_go(self)
-
-    def _all_failed(self) -> JobError:
-        model = self._job.model
-        if self._refusals and self._refusals <= {"model_not_found", "draining"}:
-            return ModelUnavailable(f"No node serves '{model}' at present; try again shortly")
-        if self._refusals == {"not_supported"}:
-            return NotSupported(f"No node serves '{model}' with what the request asks for")
-        return JobFailed("Every node that serves the model failed at this request")
-
-    def _nobody_fits(self, decision: Decision) -> JobError:
-        lacking = [name[3:] for name in decision.excluded if name.startswith("no_")]
-        if lacking:
-            what = ", ".join(sorted(lacking))
-            return NotSupported(f"No node serves '{self._job.model}' with {what}")
-        if "context" in decision.excluded:
-            return ContextTooLong("The prompt does not fit the context of any node's model")
-        if "privacy" in decision.excluded:
-            privacy = self._request.privacy
-            return ModelUnavailable(f"No node that may see a '{privacy}' request serves the model")
-        return ModelUnavailable(
-            f"Every node that serves '{self._job.model}' is starting or leaving"
-        )
-
-    def _overloaded(self) -> Overloaded:
-        self._release(cancel=True)
-        retry_after = max(1, math.ceil(self._eta))
-        return Overloaded(
-            f"Every node that serves '{self._job.model}' is busy; try again in {retry_after} s",
-            retry_after=retry_after,
-        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mesh.clock import Clock
 from mesh.errors import JobError, JobFailed
 from mesh.jobs import Chunk, Finish, JobSpec
-from mesh.ports import Dispatch, JobEvent, Request, Run
+from mesh.ports import Dispatch, JobEvent, Progress, Request, Run
 from node.gateway.admission import privacy_of
 from node.gateway.collected import Collected
 from node.gateway.exchange import Headers, Incoming, Reply
@@ -110,8 +110,10 @@ class Generation:
                 self._count(event)
                 await live.finish(event)
                 return
-            else:
+            elif isinstance(event, Progress):
                 await live.progress(event)
+            else:
+                await live.resumed()
         raise _unfinished()
 
     async def _submit(self, job: JobSpec, incoming: Incoming) -> Run:

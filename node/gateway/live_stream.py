@@ -80,6 +80,12 @@ class LiveStream:
             self._last = self._loop.time()
             await self._reply.write(sse.progress(event))
 
+    async def resumed(self) -> None:
+        """Tell a client that another node goes on; the next chunk follows the last one."""
+        if self.begun:
+            self._last = self._loop.time()
+            await self._reply.write(sse.RESUMED)
+
     async def finish(self, finish: Finish) -> None:
         """Send the reasons, the totals and the dialect's end."""
         if not self.begun:

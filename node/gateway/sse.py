@@ -12,6 +12,7 @@ from mesh.ports import Progress, Run
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+RESUMED = b": resumed on another node\n\n"
 
 
 def data(value: Any) -> bytes:

@@ -1,0 +1,79 @@
+"""Joins the chunks of an answer that nobody watches grow, so that few messages carry it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mesh.capability import ModelRef
+from mesh.jobs import Chunk, JobSpec
+from mesh.resuming import bound_by
+
+MAX_BATCH = 16
+"""Tokens in one chunk of a whole answer. What a lost worker takes with it is at most one batch and
+what its engine wrote ahead."""
+MAX_CHARACTERS = 4096
+"""Characters in one such chunk; a longer one is passed on by itself."""
+SMALL_ANSWER = 32
+"""An answer of no more tokens may be lost altogether: its engine may give it in one piece."""
+
+
+def stream_for_loss(job: JobSpec, model: ModelRef) -> JobSpec:
+    """The job as the engine is to run it: piece by piece where another node could go on with it."""
+    longest = job.sampling.max_tokens
+    small = longest is not None and longest * job.sampling.n <= SMALL_ANSWER
+    if job.stream or small or "resume" not in model.features:
+        return job
+    if "tools" in job.needs or job.sampling.logprobs is not None or bound_by(job):
+        return job
+    return replace(job, stream=True)
+
+
+class Batch:
+    """Holds back the newest chunk, joined with those before it up to MAX_BATCH tokens."""
+
+    def __init__(self) -> None:
+        self._held: list[Chunk] = []
+        self._tokens = self._characters = 0
+
+    def add(self, chunk: Chunk) -> Chunk | None:
+        """Take a chunk; return the one that has to leave for it."""
+        leaving = None
+        if self._held and not self._has_room(chunk):
+            leaving = _join(self._held)
+            self._held.clear()
+            self._tokens = self._characters = 0
+        self._held.append(chunk)
+        self._tokens += count_tokens(chunk)
+        self._characters += len(chunk.text)
+        return leaving
+
+    def rest(self) -> Chunk | None:
+        """What is held, to travel with the end of the job."""
+        return _join(self._held) if self._held else None
+
+    def _has_room(self, chunk: Chunk) -> bool:
+        if self._tokens + count_tokens(chunk) > MAX_BATCH:
+            return False
+        return self._characters + len(chunk.text) <= MAX_CHARACTERS and _fit(self._held[-1], chunk)
+
+
+def count_tokens(chunk: Chunk) -> int:
+    """Tokens in a chunk; one where its engine does not tell."""
+    return max(1, len(chunk.token_ids or ()))
+
+
+def _fit(one: Chunk, other: Chunk) -> bool:
+    """Plain text of one choice, with ids or without, of which the first does not end the choice."""
+    if one.index != other.index or (one.token_ids is None) != (other.token_ids is None):
+        return False
+    return not (one.end or one.delta or other.delta or one.logprobs or other.logprobs)
+
+
+def _join(chunks: list[Chunk]) -> Chunk:
+    last = chunks[-1]
+    if len(chunks) == 1:
+        return last
+    ids = None
+    if last.token_ids is not None:
+        ids = tuple(token for chunk in chunks for token in chunk.token_ids or ())
+    return Chunk("".join(chunk.text for chunk in chunks), last.index, ids, end=last.end)
