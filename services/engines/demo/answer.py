@@ -4,42 +4,53 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 
 from mesh.errors import ContextTooLong, InvalidRequest
-from mesh.jobs import Chunk, Finish, Usage
+from mesh.jobs import Chunk, Emitted, Finish, Usage
 from services.engines.demo.chat_template import render_prompt
-from services.engines.demo.logprobs import describe_logprobs, join_logprobs
+from services.engines.demo.logprobs import describe_logprobs
 from services.engines.demo.model import Cache, Floats, Llama
 from services.engines.demo.request import Request
 from services.engines.demo.sampling import adjust, choose_token, draw_uniform, mute_marks
 from services.engines.demo.text_stream import TextStream
 from services.engines.demo.tokenizer import BOS, EOS, Tokenizer
+from services.engines.pieces import Pieces
 
 Step = Chunk | Finish | None
 """What a step gives: None after reading a block of the prompt."""
-
-PIECE_TOKENS = 16
-"""Tokens in one chunk when nobody watches the answer grow."""
 
 
 def write_answers(model: Llama, tokenizer: Tokenizer, request: Request) -> Iterator[Step]:
     """Yield the chunks of every choice in turn, then one Finish. Raises InvalidRequest and kin."""
     prompt = encode_prompt(tokenizer, request)
     limit = count_room(len(prompt), request, model.shape.context)
-    _check_ids((*prompt, *request.continued), tokenizer)
+    _check_ids(prompt, tokenizer)
     count = request.settings.choices
+    emitted = request.resume or (Emitted(),) * count
+    given = [given_ids(tokenizer, one) for one in emitted]
     choices = [Choice(tokenizer, request, index, limit) for index in range(count)]
-    choices[0].replay(request.continued)
-    if not choices[0].reason:
+    for choice, one, ids in zip(choices, emitted, given, strict=True):
+        yield from choice.resume(one, ids)
+    if not all(choice.reason for choice in choices):
         cache = model.make_cache()
-        logits = yield from read_blocks(model, cache, (*prompt, *request.continued))
-        for choice in choices:
+        logits = yield from read_blocks(model, cache, prompt)
+        for choice, ids in zip(choices, given, strict=True):
+            if choice.reason:
+                continue
             own = cache.copy() if count > 1 else cache
-            chunks = _write_choice(model, own, choice, logits)
-            yield from chunks if request.stream else join_chunks(chunks)
+            yield from _write_choice(model, own, choice, ids, logits, stream=request.stream)
     reasons = tuple(choice.reason for choice in choices)
     yield Finish(reasons, Usage(len(prompt), sum(choice.tokens for choice in choices)))
+
+
+def given_ids(tokenizer: Tokenizer, emitted: Emitted) -> list[int]:
+    """Ids that lead to what was given out: its own where they do, else the text's."""
+    ids = emitted.token_ids
+    if ids is not None:
+        _check_ids(ids, tokenizer)
+        if tokenizer.decode(ids).startswith(emitted.text):
+            return list(ids)
+    return tokenizer.encode(emitted.text)
 
 
 def encode_prompt(tokenizer: Tokenizer, request: Request) -> list[int]:
@@ -89,14 +100,19 @@ class Choice:
         self.reason = "" if limit else "length"
         """Empty while the answer goes on, then stop or length."""
 
-    def replay(self, ids: Sequence[int]) -> None:
-        """Take ids that were given out before. Raises InvalidRequest when they go on too long."""
+    def resume(self, emitted: Emitted, ids: Sequence[int]) -> Iterator[Chunk]:
+        """Take what was given out before; yield text of `ids` that was not. Raises InvalidRequest
+        when the ids go on too long."""
+        text = ""
         for token in ids:
             if self.reason:
-                raise InvalidRequest(
-                    "continue_token_ids go on after the answer's end", param="continue_token_ids"
-                )
-            self._take(token)
+                raise InvalidRequest("resume goes on after the answer's end", param="resume")
+            text += self._take(token)
+        if emitted.finished and not self.reason:
+            self.reason = "stop"
+        missing = self._text.resume(text, emitted.text)
+        if missing and not emitted.finished:
+            yield Chunk(missing, self.index, ())
 
     def advance(self, logits: Floats) -> Chunk | None:
         """Draw the next token from the logits. None when the answer ended and has no more text."""
@@ -132,32 +148,19 @@ class Choice:
         return text
 
 
-def _write_choice(model: Llama, cache: Cache, choice: Choice, logits: Floats) -> Iterator[Chunk]:
+def _write_choice(
+    model: Llama, cache: Cache, choice: Choice, ids: Sequence[int], logits: Floats, *, stream: bool
+) -> Iterator[Step]:
+    """The rest of a choice after `ids`; `cache` and `logits` stand at the end of the prompt."""
+    if ids:
+        logits = yield from read_blocks(model, cache, ids)
+    pieces = Pieces() if not stream else Pieces(1)
     while chunk := choice.advance(logits):
-        yield chunk
+        yield from pieces.push(chunk)
         if choice.reason:
             break
         logits = model.read(cache, chunk.token_ids or ())
-
-
-def join_chunks(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Fewer, longer chunks of the same answer."""
-    held: Chunk | None = None
-    for chunk in chunks:
-        held = chunk if held is None else _join(held, chunk)
-        if len(held.token_ids or ()) >= PIECE_TOKENS:
-            yield held
-            held = None
-    if held is not None:
-        yield held
-
-
-def _join(first: Chunk, second: Chunk) -> Chunk:
-    logprobs = first.logprobs
-    if logprobs is not None and second.logprobs is not None:
-        logprobs = join_logprobs(dict(logprobs), dict(second.logprobs))
-    ids = (*(first.token_ids or ()), *(second.token_ids or ()))
-    return replace(first, text=first.text + second.text, token_ids=ids, logprobs=logprobs)
+    yield from pieces.flush()
 
 
 def _check_ids(ids: Sequence[int], tokenizer: Tokenizer) -> None:

@@ -27,9 +27,9 @@ MAX_RATE = 10_000.0
 class DemoEngine:
     """Answers with the small model that ships with the package. See docs/demo-model.md.
 
-    `rate` paces every answer at that many tokens a second. `JobSpec.extra["continue_token_ids"]`
-    holds completion ids given out before: the answer goes on from there, and only what is new is
-    given out; with a seed or at temperature 0 it is what an unbroken run would have written.
+    `rate` paces every answer at that many tokens a second. An answer resumed by token ids goes on,
+    with a seed or at temperature 0, as the unbroken run would have; resumed by text alone it goes
+    on from that text, which may be cut into other tokens than the ones it was written in.
     """
 
     def __init__(

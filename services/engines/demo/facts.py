@@ -52,7 +52,7 @@ def describe(facts: Facts) -> ModelRef:
         digest=facts.digest,
         quantisation="f16",
         context=facts.shape.context,
-        features=("logprobs",),
+        features=("logprobs", "resume"),
         description=f"demo model of {facts.parameters / 1e6:.1f} million parameters, "
         "trained on invented stories; it knows nothing",
     )

@@ -39,15 +39,6 @@ def describe_logprobs(
     }
 
 
-def join_logprobs(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The object of two stretches of one answer."""
-    joined = dict(first)
-    for name, value in second.items():
-        if value is not None:
-            joined[name] = [*(first[name] or ()), *value]
-    return joined
-
-
 def _chat_entry(tokenizer: Tokenizer, token: int, value: float) -> dict[str, Any]:
     data = tokenizer.token_bytes(token)
     return {"token": tokenizer.token_name(token), "logprob": value, "bytes": list(data)}

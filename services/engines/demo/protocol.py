@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 
 from mesh.errors import ContextTooLong, EngineError, InvalidRequest, NotSupported
-from mesh.jobs import Chunk, Finish, Usage
+from mesh.jobs import Chunk, Emitted, Finish, Usage
 from services.engines.demo.request import Request, Settings
 
 Message = Mapping[str, Any]
@@ -57,9 +57,14 @@ def unpack_request(data: Message) -> Request:
         settings=Settings(**settings),
         turns=tuple((speaker, text) for speaker, text in data["turns"]),
         prompt=prompt if isinstance(prompt, str) else tuple(prompt),
-        continued=tuple(data["continued"]),
+        resume=tuple(_unpack_emitted(one) for one in data["resume"]),
         stream=data["stream"],
     )
+
+
+def _unpack_emitted(data: Message) -> Emitted:
+    ids = data["token_ids"]
+    return Emitted(data["text"], None if ids is None else tuple(ids), data["finished"])
 
 
 def pack_event(job: int, event: Chunk | Finish) -> Message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.errors import ContextTooLong, InvalidRequest, NotSupported
-from mesh.jobs import MAX_CHOICES, MAX_STOP_SEQUENCES, JobSpec, Kind
+from mesh.jobs import MAX_CHOICES, MAX_STOP_SEQUENCES, Emitted, JobSpec, Kind
 from services.engines.demo.chat_template import Speaker, Turn
 
 DEFAULT_TEMPERATURE = 0.7
@@ -70,8 +70,8 @@ class Request:
     settings: Settings
     turns: tuple[Turn, ...] = ()
     prompt: str | tuple[int, ...] = ""
-    continued: tuple[int, ...] = ()
-    """Ids of the answer that were given out already, by this engine or another."""
+    resume: tuple[Emitted, ...] = ()
+    """What was given out already, by this engine or another; one per choice, or none."""
     stream: bool = True
 
 
@@ -79,12 +79,10 @@ def read_request(job: JobSpec, seed: int) -> Request:
     """Check a job; `seed` is used when it brings none. Raises InvalidRequest and its kin."""
     _refuse_unsupported(job)
     settings = _read_settings(job, seed)
-    continued = _read_ids(job.extra.get("continue_token_ids") or (), "continue_token_ids")
-    if continued and settings.choices > 1:
-        raise InvalidRequest("only a single choice can be continued", param="n")
+    resume = _read_resume(job.resume, settings.choices)
     turns = _read_turns(job.messages) if job.kind == "chat" else ()
     prompt = _read_prompt(job.prompt) if job.kind == "completion" else ""
-    return Request(job.kind, settings, turns, prompt, continued, job.stream)
+    return Request(job.kind, settings, turns, prompt, resume, job.stream)
 
 
 def _refuse_unsupported(job: JobSpec) -> None:
@@ -197,6 +195,15 @@ def _read_prompt(prompt: object) -> str | tuple[int, ...]:
     if not ids:
         raise InvalidRequest("prompt must hold at least one token id", param="prompt")
     return ids
+
+
+def _read_resume(resume: tuple[Emitted, ...], choices: int) -> tuple[Emitted, ...]:
+    if resume and len(resume) != choices:
+        raise InvalidRequest("resume holds one entry for each choice", param="resume")
+    for emitted in resume:
+        _check_length(len(emitted.text), "resume")
+        _read_ids(emitted.token_ids or (), "resume")
+    return resume
 
 
 def _read_ids(value: object, param: str) -> tuple[int, ...]:

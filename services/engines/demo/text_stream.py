@@ -17,8 +17,9 @@ class TextStream:
         self._stop = stop
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
+        self._skip = 0
         self.length = 0
-        """Characters given out so far."""
+        """Characters given out so far, here or before a resumption."""
         self.stopped = False
         """True once a stop sequence was met; nothing comes out any more."""
 
@@ -33,6 +34,15 @@ class TextStream:
         self.stopped = True
         return self._give(end)
 
+    def resume(self, given: str, shown: str) -> str:
+        """Go on where `shown` was seen by the reader, after pushes here that gave `given`.
+
+        Returns what of `given` the reader has not seen. An engine that holds back less may have
+        shown more than is certain here; those characters do not come out again.
+        """
+        self._skip = max(0, len(shown) - len(given))
+        return given[len(shown) :]
+
     def flush(self) -> str:
         """The text ends: return what was held back. Half a character is dropped."""
         return "" if self.stopped else self._give(len(self._held))
@@ -40,7 +50,9 @@ class TextStream:
     def _give(self, count: int) -> str:
         text, self._held = self._held[:count], self._held[count:]
         self.length += count
-        return text
+        skipped = min(self._skip, count)
+        self._skip -= skipped
+        return text[skipped:]
 
     def _find_stop(self) -> int | None:
         """Where the stop sequence starts that is complete first; of equals the longest."""

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from mesh.errors import ContextTooLong, InvalidRequest
-from mesh.jobs import Chunk, Finish, JobSpec, Sampling
-from services.engines.demo.answer import PIECE_TOKENS, write_answers
+from mesh.jobs import Chunk, Emitted, Finish, JobSpec, Sampling
+from services.engines.demo.answer import write_answers
 from services.engines.demo.model import Llama
 from services.engines.demo.request import read_request
 from services.engines.demo.tokenizer import BOS, EOS, Tokenizer
+from services.engines.pieces import PIECE_CHUNKS
 
 STORY = ({"role": "user", "content": "Tell me a story about an owl."},)
 
@@ -100,7 +101,7 @@ def test_answers_in_pieces_are_the_same_answers(model: Llama, tokenizer: Tokeniz
     for index in range(2):
         assert coarse.text(index) == fine.text(index)
         assert coarse.ids(index) == fine.ids(index)
-    assert max(len(chunk.token_ids or ()) for chunk in coarse.chunks) == PIECE_TOKENS
+    assert max(len(chunk.token_ids or ()) for chunk in coarse.chunks) == PIECE_CHUNKS
     joined = [entry for chunk in coarse.chunks for entry in (chunk.logprobs or {})["content"]]
     single = [entry for chunk in fine.chunks for entry in (chunk.logprobs or {})["content"]]
     assert joined == single
@@ -188,9 +189,12 @@ def test_a_character_of_several_tokens_comes_whole_or_not_at_all(
 
     def force(token: int, given: list[int]) -> str:
         """The text of one more token, chosen by bias."""
-        extra = {"continue_token_ids": given, "logit_bias": {str(token): 1000}}
+        extra = {"logit_bias": {str(token): 1000}}
         sampling = Sampling(max_tokens=len(given) + 1)
-        job = JobSpec("completion", "demo", prompt="An ", sampling=sampling, extra=extra)
+        resume = (Emitted("", tuple(given)),)
+        job = JobSpec(
+            "completion", "demo", prompt="An ", sampling=sampling, extra=extra, resume=resume
+        )
         return Answered(model, tokenizer, job).text()
 
     assert force(owl[-1], owl[:-1]) == "🦉"

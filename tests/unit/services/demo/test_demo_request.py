@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mesh.errors import ContextTooLong, InvalidRequest, NotSupported
-from mesh.jobs import Feature, JobSpec, Sampling
+from mesh.jobs import Emitted, Feature, JobSpec, Sampling
 from services.engines.demo.protocol import encode, make_unpacker, pack_request, unpack_request
 from services.engines.demo.request import DEFAULT_TEMPERATURE, read_request
 
@@ -123,10 +124,6 @@ def test_settings_out_of_range_are_refused(sampling: Sampling) -> None:
         {"logit_bias": {str(2**70): 1}},
         {"frequency_penalty": "high"},
         {"presence_penalty": 3},
-        {"continue_token_ids": "abc"},
-        {"continue_token_ids": [1.5]},
-        {"continue_token_ids": [2**70]},
-        {"continue_token_ids": [True]},
     ],
 )
 def test_odd_extra_fields_are_refused(extra: dict[str, Any]) -> None:
@@ -134,9 +131,19 @@ def test_odd_extra_fields_are_refused(extra: dict[str, Any]) -> None:
         read_request(chat(extra=extra), 1)
 
 
-def test_several_choices_cannot_be_continued() -> None:
-    with pytest.raises(InvalidRequest, match="single choice"):
-        read_request(chat(sampling=Sampling(n=2), extra={"continue_token_ids": [7]}), 1)
+@pytest.mark.parametrize(
+    "resume",
+    [
+        (Emitted(),),
+        (Emitted(), Emitted(), Emitted()),
+        (Emitted(), Emitted("", (-1,))),
+        (Emitted(), Emitted("", (2**70,))),
+        (Emitted(), Emitted("x" * 100_000)),
+    ],
+)
+def test_odd_resumptions_are_refused(resume: tuple[Emitted, ...]) -> None:
+    with pytest.raises(InvalidRequest):
+        read_request(replace(chat(sampling=Sampling(n=2)), resume=resume), 1)
 
 
 @pytest.mark.parametrize("prompt", [(), ("a",), (-1,), None])
@@ -147,9 +154,10 @@ def test_prompts_that_are_no_ids_are_refused(prompt: Any) -> None:
 
 def test_a_request_crosses_the_pipe_unchanged() -> None:
     sampling = Sampling(seed=-(10**30), stop=("a", "\ud800"), n=1, logprobs=3, top_k=10**30)
-    extra = {"logit_bias": {"7": -100}, "continue_token_ids": [5, 6]}
+    resume = (Emitted("ab", (5, 6)),)
     for job in (
-        chat(sampling=sampling, extra=extra),
+        replace(chat(sampling=sampling, extra={"logit_bias": {"7": -100}}), resume=resume),
+        replace(chat(), resume=(Emitted("ab", finished=True),)),
         JobSpec("completion", "demo", prompt=(0, 9), stream=True),
         JobSpec("completion", "demo", prompt="once"),
     ):
