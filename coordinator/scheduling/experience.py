@@ -27,6 +27,8 @@ MOST_WEIGHT = 0.5
 FADING = 10.0
 """Seconds after which a measured pace counts for half, if nothing new was seen."""
 FORGOTTEN = 8 * FADING
+UNSEEN_SECONDS = 15.0
+"""A node that ran no job of ours for so long may have become faster than it is held to be."""
 WARM_SECONDS = 240.0
 """A model used so lately is taken to be in memory still; Ollama unloads after 300 s by default
 (https://docs.ollama.com/faq, "keep_alive", 2026-11)."""
@@ -54,9 +56,9 @@ class _Jobs:
 
     __slots__ = ("report", "since", "told")
 
-    def __init__(self, load: Load | None, told: int) -> None:
-        self.report = load
-        self.told = told
+    def __init__(self) -> None:
+        self.report: Load | None = None
+        self.told = 0
         self.since = 0
 
 
@@ -89,16 +91,17 @@ class Experience:
         if jobs is None:
             return load.in_flight + load.queued
         if jobs.report is not load:
+            if jobs.report is not None:
+                jobs.since = 0
             jobs.report = load
             jobs.told = load.in_flight + load.queued
-            jobs.since = 0
         return max(0, jobs.told + jobs.since)
 
-    def sent(self, node: NodeId, load: Load) -> None:
-        """A job goes there now; `load` is what the decision knew."""
+    def sent(self, node: NodeId) -> None:
+        """A job goes there now."""
         jobs = self._jobs.get(node)
         if jobs is None:
-            jobs = self._jobs[node] = _Jobs(load, load.in_flight + load.queued)
+            jobs = self._jobs[node] = _Jobs()
             if len(self._jobs) > MAX_NODES:
                 self._jobs.popitem(last=False)
         jobs.since += 1
@@ -130,7 +133,8 @@ class Experience:
             pace.value = sample
         else:
             weight = min(MOST_WEIGHT, 1 - math.exp(-seconds / SMOOTHING))
-            pace.value += weight * (sample - pace.value)
+            outdated = 1 - math.exp2(-max(0.0, now - seconds - pace.at) / FADING)
+            pace.value += max(weight, outdated) * (sample - pace.value)
         pace.at = now
 
     def stalled(
@@ -175,6 +179,16 @@ class Experience:
             return measured
         advertised = self._advertised(model, load, sole) or measured
         return advertised + (measured - advertised) * math.exp2(-idle / FADING)
+
+    def usual_seconds(self, model: str) -> float:
+        """How long answers of the model take to run, about; 0.0 before one was complete."""
+        answers = self._answers.get(model)
+        return 0.0 if answers is None else answers.seconds
+
+    def is_unseen(self, node: NodeId, model: str, now: float) -> bool:
+        """Whether no job of ours has run there for UNSEEN_SECONDS."""
+        pace = self._paces.get((node, model))
+        return pace is None or now - pace.at > UNSEEN_SECONDS
 
     def is_warm(self, node: NodeId, model: str, now: float) -> bool:
         """Whether a job of ours ran the model there lately, so that it is likely in memory."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from mesh.capability import Load, NodeState, ServedModel
+from mesh.capability import Load, ModelRef, NodeState, ServedModel
 from mesh.ids import NodeId
 from mesh.jobs import Feature, Privacy
 
@@ -128,7 +128,11 @@ def exclude(candidate: Candidate, demand: Demand) -> str | None:
     trust, privacy = candidate.trust, demand.privacy
     if trust != privacy and _TRUST_ORDER[trust] < _TRUST_ORDER[privacy]:
         return "privacy"
-    ref = candidate.model.ref
+    return exclude_model(candidate.model.ref, demand)
+
+
+def exclude_model(ref: ModelRef, demand: Demand) -> str | None:
+    """Why a model as some node serves it cannot run the job, or None."""
     for feature in demand.needs:
         if feature not in ref.features:
             return f"no_{feature}"
