@@ -17,17 +17,29 @@ from dataclasses import replace
 from random import Random
 
 from dht.exchange import Exchange
-from dht.feed import LinkFeed
-from dht.peer_table import MAX_NODES, PeerTable, Verdict
+from dht.link_feeds import LinkFeeds
+from dht.membership import Confront, Deny, Effect, Membership, Show, Spread
+from dht.own_record import NO_RESOURCES, OwnRecord
+from dht.peer_table import MAX_NODES, Entry, PeerTable, Verdict
 from dht.view import DirectoryView
-from mesh.capability import Load, NodeRecord, NodeState, Peer, Role, ServedModel
+from mesh.capability import (
+    Load,
+    NodeRecord,
+    NodeState,
+    Peer,
+    Resources,
+    Role,
+    Runnable,
+    ServedModel,
+)
 from mesh.clock import Clock
 from mesh.errors import LinkClosed, LinkError, WireError
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, StreamKind
-from mesh.wire.records import MAX_NODE_TTL, SignedNode, fit_node
+from mesh.wire.discovery import Loss
+from mesh.wire.records import MAX_NODE_TTL, SignedNode
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +51,6 @@ COMPARE_EVERY = 30.0
 """Seconds between comparisons with a random linked peer."""
 TICK = 2.0
 """Seconds between looks at what expired and at round-trip times."""
-CHANGE_FANOUT = 16
-RENEWAL_FANOUT = 4
-"""Linked peers that are told a record which changed, and one which only renews."""
 MAX_PULLS = 2
 """Peers that are compared with at one time."""
 DENY_EVERY = 1.0
@@ -50,6 +59,8 @@ FAREWELL = 0.5
 """Seconds that telling peers goodbye may take."""
 
 OnChange = Callable[[NodeId, Peer | None], None]
+Elsewhere = Callable[[NodeId, Entry | None], Peer | None]
+"""What to show of a node, given what the directory holds: another source may know better."""
 
 
 class Directory:
@@ -70,26 +81,26 @@ class Directory:
         rng: Random | None = None,
         most: int = MAX_NODES,
         on_change: OnChange | None = None,
+        patience: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        self._key = key
-        self._mesh_id = mesh_id
+        """`patience` stretches every wait before hearsay of a loss is believed (`mesh.health`)."""
         self._links = links
         self._clock = clock
         self._tasks = tasks
         self._rng = rng or Random()
-        self._on_change = on_change
-        self._seq = boot << 32
+        self._watchers = [] if on_change is None else [on_change]
+        self._elsewhere: Elsewhere | None = None
+        self._patience = patience
+        self._own = OwnRecord(key=key, mesh_id=mesh_id, boot=boot, clock=clock)
         self._table = PeerTable(key.node_id, most=most)
         self._exchange = Exchange(
             mesh_id=mesh_id, clock=clock, table=self._table, hearer=self, own=key.node_id
         )
-        self._feeds: dict[NodeId, LinkFeed] = {}
-        self._load = Load()
-        self._own: SignedNode | None = None
-        self._wanted: NodeRecord | None = None
+        self._membership = Membership(key.node_id, self._table)
+        self._suspected = asyncio.Event()
+        self._feeds = LinkFeeds(remaining=self._remaining, tasks=tasks, rng=self._rng)
         self._denied_at = -math.inf
         self._denying = False
-        self._outdone = 0
         self._pulls = asyncio.Semaphore(MAX_PULLS)
         self._leaving = False
         self.view = DirectoryView(clock)
@@ -104,29 +115,34 @@ class Directory:
         self._tasks.supervise(self._renew, "renew")
         self._tasks.supervise(self._compare, "compare")
         self._tasks.supervise(self._tick, "tick")
+        self._tasks.supervise(self._believe, "suspicions")
 
     async def close(self) -> None:
         """Tell linked peers that this node leaves, within FAREWELL seconds."""
-        if self._own is None or self._leaving:
+        if self._own.record is None or self._leaving:
             return
         self._publish(replace(self._own.record, state="gone", models=()))
         self._leaving = True
         try:
             async with asyncio.timeout(FAREWELL):
-                for feed in list(self._feeds.values()):  # links may end meanwhile
-                    await feed.flushed()
+                await self._feeds.flushed()
         except TimeoutError:
             log.debug("not every peer heard that this node leaves")
 
     @property
     def own(self) -> NodeRecord | None:
         """This node's record as last published."""
-        return None if self._own is None else self._own.record
+        return self._own.record
 
     @property
     def own_signed(self) -> SignedNode | None:
         """The same with its signature, for whoever must be shown it."""
-        return self._own
+        return self._own.signed
+
+    @property
+    def load(self) -> Load:
+        """How busy this node said it is."""
+        return self._feeds.load
 
     @property
     def refused(self) -> int:
@@ -141,33 +157,54 @@ class Directory:
         state: NodeState,
         models: Sequence[ServedModel],
         version: str,
+        reason: str = "",
+        resources: Resources = NO_RESOURCES,
+        runnable: Sequence[Runnable] = (),
     ) -> NodeRecord:
         """Say what this node is now; pushed to peers when it differs. Returns all of it, unsigned.
 
         Peers get what fits into 8 KiB: descriptions are left out first, then the last models, which
         look-ups find if what is returned is offered to the table.
         """
-        wanted = NodeRecord(
-            node_id=self._key.node_id,
-            seq=0,
-            issued_at=0.0,
-            ttl=0.0,
-            addresses=tuple(addresses),
-            roles=tuple(roles),
+        wanted = self._own.draft(
+            addresses=addresses,
+            roles=roles,
             state=state,
-            models=tuple(models),
+            models=models,
             version=version,
+            reason=reason,
+            resources=resources,
+            runnable=runnable,
         )
-        if self._own is None or (wanted != self._wanted and not self._leaving):
-            self._wanted = wanted
+        if self._own.signed is None or (wanted != self._own.wanted and not self._leaving):
+            self._own.wanted = wanted
             self._publish(wanted)
         return wanted
 
     def set_load(self, load: Load) -> None:
         """Say how busy this node is; linked peers hear of it within 0.2 s."""
-        self._load = load
-        for feed in self._feeds.values():
-            feed.push_load(load)
+        self._feeds.set_load(load)
+
+    def watch(self, watcher: OnChange) -> None:
+        """Be told of every node that is to be seen differently from now on."""
+        self._watchers.append(watcher)
+
+    def complement(self, elsewhere: Elsewhere) -> None:
+        """Let another source decide with the directory what the view shows."""
+        self._elsewhere = elsewhere
+
+    def show(self, node: NodeId) -> None:
+        """The other source has something new about a node."""
+        self._show(node)
+
+    def entry(self, node: NodeId) -> Entry | None:
+        """What the directory itself holds of a node, lost and gone ones too."""
+        return self._table.get(node)
+
+    def peers(self) -> list[Peer]:
+        """Whom the directory itself sees: at most as many as it has room for."""
+        found = (self._table.peer(entry.signed.record.node_id) for entry in self._table)
+        return [peer for peer in found if peer is not None]
 
     def record(self, node: NodeId) -> NodeRecord | None:
         """The newest record of a node; None when it is unknown, lost or gone."""
@@ -190,25 +227,18 @@ class Directory:
         if verdict in ("known", "refused"):
             return
         if node == link.peer and _broke(link):
-            self._lose(node, link.peer)  # its last words
-        elif node in self._feeds:
+            self._perform(self._membership.saw_broken(node))  # its last words
+        elif (feed := self._feeds.get(node)) is not None:
             self._table.link(node, True)
-            self._table.set_rtt(node, self._feeds[node].link.rtt)
+            self._table.set_rtt(node, feed.link.rtt)
+        self._membership.heard(node)
         self._show(node)
-        fanout = RENEWAL_FANOUT if verdict == "refreshed" else CHANGE_FANOUT
-        self._pass_on(node, link.peer, fanout=fanout)
+        self._feeds.pass_on(node, link.peer, renewal=verdict == "refreshed")
 
-    def reported_lost(self, node: NodeId, seq: int, source: NodeId) -> None:
-        """A peer's link to a node broke."""
-        if node == self._key.node_id:
-            self._deny(seq, source)
-        elif (feed := self._feeds.get(node)) is not None and not feed.link.closed:
-            feed.push_lost(node, seq)  # it lives: let it hear of this, so that it denies it
-        elif self._table.lose(node, seq):
-            self._show(node)
-            self._spread_loss(node, seq, source)
-        else:
-            self._table.forewarn(node, seq, self._clock.now())
+    def reported_lost(self, loss: Loss, source: NodeId) -> None:
+        """A peer, or somebody it heard of, lost its link to a node."""
+        now, patience = self._clock.now(), self._patience()
+        self._perform(self._membership.accused(loss, source, now, patience))
 
     def vouched_for(self, node: NodeId) -> None:
         """A node that was lost here is linked to a peer."""
@@ -220,14 +250,8 @@ class Directory:
             self._show(node)
 
     def outdone(self, seq: int) -> None:
-        """A newer record of this node is about: a copy of it runs elsewhere.
-
-        Outbidding it would set two copies at each other through everybody's directories; links
-        decide which of two boots may stay.
-        """
-        if seq > self._outdone:
-            self._outdone = seq
-            log.warning("another running node signs with this node's key: copy no data folders")
+        """A newer record of this node is about: a copy of it runs elsewhere."""
+        self._own.outdone(seq)
 
     # ── links ───────────────────────────────────────────────────────────────────────────────────
 
@@ -240,47 +264,31 @@ class Directory:
             self._link_down(link)
 
     def _link_up(self, link: Link) -> None:
-        feed = LinkFeed(link, self._remaining, self._load)
-        self._feeds[link.peer] = feed
-        entry = self._table.get(link.peer)
-        if entry is not None and entry.lost:
-            feed.push_lost(link.peer, entry.signed.record.seq)
-        self._table.link(link.peer, True)
-        self._table.set_rtt(link.peer, link.rtt)
-        self._show(link.peer)
-        if self._own is not None:
-            feed.push_record(self._key.node_id)
-        self._tasks.spawn(feed.run_news(), "news")
-        self._tasks.spawn(feed.run_load(), "load")
+        feed = self._feeds.add(link)
+        self._perform(self._membership.link_up(link.peer))
+        if self._table.set_rtt(link.peer, link.rtt):
+            self._show(link.peer)
+        if self._own.signed is not None:
+            feed.push_record(self._own.node_id)
         self._tasks.spawn(self._pull(link), "pull")
 
     def _link_down(self, link: Link) -> None:
-        feed = self._feeds.pop(link.peer, None)
-        if feed is not None:
-            feed.stop()
-        self._table.link(link.peer, False)
-        if _broke(link):
-            self._lose(link.peer, link.peer)
-        self._show(link.peer)
+        self._feeds.remove(link.peer)
+        self._perform(self._membership.link_down(link.peer, broke=_broke(link)))
 
-    def _lose(self, node: NodeId, source: NodeId) -> None:
-        """This node has seen for itself that another broke off."""
-        entry = self._table.get(node)
-        if entry is not None and self._table.lose(node, entry.signed.record.seq):
-            self._spread_loss(node, entry.signed.record.seq, source)
-
-    def _spread_loss(self, node: NodeId, seq: int, source: NodeId) -> None:
-        for peer, feed in self._feeds.items():
-            if peer not in (node, source):
-                feed.push_lost(node, seq)
-
-    def _pass_on(self, node: NodeId, source: NodeId, *, fanout: int) -> None:
-        for peer in self._some_peers(fanout, node, source):
-            self._feeds[peer].push_record(node)
-
-    def _some_peers(self, most: int, *but: NodeId) -> list[NodeId]:
-        peers = [peer for peer in self._feeds if peer not in but]
-        return peers if len(peers) <= most else self._rng.sample(peers, most)
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Show(node):
+                    self._show(node)
+                case Spread(loss, source):
+                    self._suspected.set()
+                    self._feeds.spread(loss, source)
+                case Confront(loss):
+                    if (feed := self._feeds.get(loss.node)) is not None:
+                        feed.push_lost(loss)
+                case Deny(seq, source):
+                    self._deny(seq, source)
 
     async def _pull(self, link: Link) -> None:
         try:
@@ -291,27 +299,22 @@ class Directory:
 
     # ── this node's own record ──────────────────────────────────────────────────────────────────
 
-    def _publish(self, record: NodeRecord, *, renewal: bool = False) -> SignedNode:
-        self._seq += 1
-        stamped = replace(record, seq=self._seq, issued_at=self._clock.wall(), ttl=self._ttl())
-        self._own = fit_node(self._key, self._mesh_id, stamped)
-        left_out = len(record.models) - len(self._own.record.models)
-        if left_out:
-            log.warning("%d models do not fit into the record; look-ups find them", left_out)
-        self._table.set_own(self._own)
-        own = self._key.node_id
-        self._pass_on(own, own, fanout=RENEWAL_FANOUT if renewal else CHANGE_FANOUT)
-        return self._own
+    def _publish(self, record: NodeRecord, *, renewal: bool = False) -> None:
+        self._table.set_own(self._own.sign(record, self._ttl()))
+        own = self._own.node_id
+        self._feeds.pass_on(own, own, renewal=renewal)
+        self._tell(own, None)
 
     def _republish(self, *, renewal: bool = False) -> None:
-        if self._wanted is not None and not self._leaving:
-            self._publish(self._wanted, renewal=renewal)
+        if self._own.wanted is not None and not self._leaving:
+            self._publish(self._own.wanted, renewal=renewal)
 
     def _deny(self, seq: int, source: NodeId) -> None:
         """A peer believes this node lost: a newer record says that it is not."""
-        if self._own is not None and seq < self._own.record.seq:
+        record = self._own.record
+        if record is not None and seq < record.seq:
             if (feed := self._feeds.get(source)) is not None:
-                feed.push_record(self._key.node_id)
+                feed.push_record(record.node_id)
         elif not self._denying and not self._tasks.closing:
             self._denying = True
             self._tasks.spawn(self._deny_soon(), "deny")
@@ -348,18 +351,33 @@ class Directory:
                 if self._table.set_rtt(link.peer, link.rtt):
                     self._show(link.peer)
 
+    async def _believe(self) -> None:
+        """Believe losses that nobody denied in time."""
+        while True:
+            due = self._membership.next_due()
+            if due is None:
+                self._suspected.clear()
+                await self._suspected.wait()
+            else:
+                await asyncio.sleep(max(0.01, due - self._clock.now()))
+                self._perform(self._membership.due(self._clock.now()))
+
     def _remaining(self, node: NodeId) -> tuple[float, bytes] | None:
         return self._table.remaining(node, self._clock.now())
 
     def _show(self, node: NodeId) -> None:
         """Bring the view up to date about one node."""
-        peer = self._table.peer(node)
-        before = self.view.peer(node)
-        if peer == before:
-            return
-        self.view.update(node, peer)
-        if self._on_change is not None:
-            self._on_change(node, peer)
+        if self._elsewhere is None:
+            peer = self._table.peer(node)
+        else:
+            peer = self._elsewhere(node, self._table.get(node))
+        if peer != self.view.peer(node):
+            self.view.update(node, peer)
+            self._tell(node, peer)
+
+    def _tell(self, node: NodeId, peer: Peer | None) -> None:
+        for watcher in self._watchers:
+            watcher(node, peer)
 
 
 def _broke(link: Link) -> bool:

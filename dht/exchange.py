@@ -20,6 +20,7 @@ from mesh.wire.discovery import (
     DiscoveryMessage,
     Listing,
     LoadReport,
+    Loss,
     Lost,
     Records,
     Want,
@@ -34,9 +35,9 @@ log = logging.getLogger(__name__)
 CHECK_RATE = 100.0
 CHECK_BURST = 4_000.0
 """Records a second, and at once, whose signature one peer may make this node check (170 us)."""
-LOST_RATE = 5.0
-LOST_BURST = 200.0
-"""Losses one peer may report a second, and at once."""
+LOST_RATE = 10.0
+LOST_BURST = 2_048.0
+"""Losses one peer may report a second, and at once: half a mesh may be cut off together."""
 MESSAGE_RATE = 100.0
 MESSAGE_BURST = 1_000.0
 """Messages of any kind that one peer may send a second, and at once; more are taken later."""
@@ -48,7 +49,7 @@ class Hearer(Protocol):
 
     def learned(self, node: NodeId, verdict: Verdict, link: Link) -> None: ...
 
-    def reported_lost(self, node: NodeId, seq: int, source: NodeId) -> None: ...
+    def reported_lost(self, loss: Loss, source: NodeId) -> None: ...
 
     def vouched_for(self, node: NodeId) -> None: ...
 
@@ -102,7 +103,7 @@ class Exchange:
             if each.linked and self._table.vouch(each.node, each.seq):
                 self._hearer.vouched_for(each.node)
             elif each.lost:
-                self._hearer.reported_lost(each.node, each.seq, link.peer)
+                self._hearer.reported_lost(Loss(each.node, each.seq), link.peer)
         missing = self._table.missing(listing)
         while missing:
             batch, missing = missing[:MAX_BATCH], missing[MAX_BATCH:]
@@ -122,8 +123,8 @@ class Exchange:
                 await self._take(link, message)
             case Lost(nodes):
                 if self._losses.take(link.peer, len(nodes), self._clock.now()):
-                    for node, seq in nodes:
-                        self._hearer.reported_lost(node, seq, link.peer)
+                    for loss in nodes:
+                        self._hearer.reported_lost(loss, link.peer)
             case LoadReport(load):
                 self._hearer.loaded(link.peer, load)
             case Digest():

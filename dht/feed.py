@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from dht.suspicion import CONFIRMATIONS
 from mesh.capability import Load
 from mesh.errors import LinkClosed, StreamReset
 from mesh.ids import NodeId
@@ -18,6 +19,7 @@ from mesh.wire.discovery import (
     MAX_BATCH,
     DiscoveryMessage,
     LoadReport,
+    Loss,
     Lost,
     encode,
     pack_records,
@@ -26,7 +28,7 @@ from mesh.wire.discovery import (
 log = logging.getLogger(__name__)
 
 LOAD_EVERY = 0.2
-"""Seconds between two load reports on one link."""
+"""Seconds between two load reports on one link, unless its owner says otherwise."""
 TAKING_TIMEOUT = 10.0
 """Seconds a peer may take for one push; then it is sent the next one all the same."""
 
@@ -36,11 +38,19 @@ Remaining = Callable[[NodeId], tuple[float, bytes] | None]
 class LinkFeed:
     """Queues by node: a slow peer gets the newest word once; no queue outgrows the directory."""
 
-    def __init__(self, link: Link, remaining: Remaining, load: Load) -> None:
+    def __init__(
+        self,
+        link: Link,
+        remaining: Remaining,
+        load: Load,
+        load_pause: Callable[[], float] = lambda: LOAD_EVERY,
+    ) -> None:
+        """`load_pause`: seconds until the next load report, asked after each."""
         self.link = link
         self._remaining = remaining
+        self._load_pause = load_pause
         self._records: dict[NodeId, None] = {}
-        self._lost: dict[NodeId, int] = {}
+        self._lost: dict[NodeId, list[Loss]] = {}
         self._load = load
         self._ended = False
         self._news = asyncio.Event()
@@ -54,9 +64,12 @@ class LinkFeed:
         self._lost.pop(node, None)
         self._wake()
 
-    def push_lost(self, node: NodeId, seq: int) -> None:
-        """Send that the node was lost."""
-        self._lost[node] = seq
+    def push_lost(self, loss: Loss) -> None:
+        """Send that the node was lost; the latest few who say so are enough."""
+        held = self._lost.setdefault(loss.node, [])
+        if loss not in held:
+            held.append(loss)
+            del held[:-CONFIRMATIONS]
         self._wake()
 
     def push_load(self, load: Load) -> None:
@@ -96,7 +109,7 @@ class LinkFeed:
             if self._load != told:
                 told = self._load
                 await self._push(StreamKind.STATUS, LoadReport(told))
-                await asyncio.sleep(LOAD_EVERY)
+                await asyncio.sleep(self._load_pause())
 
     async def _push(self, kind: StreamKind, message: DiscoveryMessage) -> None:
         if self._ended:
@@ -118,7 +131,7 @@ class LinkFeed:
 
     def _take(self) -> list[DiscoveryMessage]:
         records, self._records = self._records, {}
-        lost, self._lost = list(self._lost.items()), {}
+        lost, self._lost = [each for held in self._lost.values() for each in held], {}
         items = [item for item in map(self._remaining, records) if item is not None]
         messages: list[DiscoveryMessage] = list(pack_records(items))
         for start in range(0, len(lost), MAX_BATCH):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.capability import Load
 from mesh.errors import WireError
@@ -44,11 +44,20 @@ class Records:
     items: tuple[tuple[float, bytes], ...]
 
 
+class Loss(NamedTuple):
+    """A node whose link broke without a goodbye, with the seq of the record it had then."""
+
+    node: NodeId
+    seq: int
+    accuser: NodeId | None = None
+    """Whose link it was; None: the sender's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nodes whose link broke without a goodbye, each with the seq of the record it had then."""
+    """Nodes that are called lost by the sender, or by somebody from whom it heard so."""
 
-    nodes: tuple[tuple[NodeId, int], ...]
+    nodes: tuple[Loss, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ def encode(message: DiscoveryMessage) -> bytes:
         case Records(items):
             parts: list[Any] = [RECORDS, [[remaining, data] for remaining, data in items]]
         case Lost(nodes):
-            parts = [LOST, [[bytes.fromhex(node), seq] for node, seq in nodes]]
+            parts = [LOST, [_pack_loss(loss) for loss in nodes]]
         case Digest(hashes, start):
             parts = [DIGEST, hashes, start]
         case Listing(entries, rest):
@@ -158,9 +167,19 @@ def _aged(item: object) -> tuple[float, bytes]:
     return fields.seconds(pair[0], most=MAX_NODE_TTL), fields.raw(pair[1], most=MAX_NODE_RECORD)
 
 
+def _pack_loss(loss: Loss) -> list[Any]:
+    pair = [bytes.fromhex(loss.node), loss.seq]
+    return pair if loss.accuser is None else [*pair, bytes.fromhex(loss.accuser)]
+
+
 def _lost(parts: list[Any]) -> Lost:
-    pairs = [fields.listed(item, most=4) for item in fields.listed(parts[1], most=MAX_BATCH)]
-    return Lost(tuple((fields.node_id(pair[0]), fields.whole(pair[1])) for pair in pairs))
+    rows = [fields.listed(item, most=8) for item in fields.listed(parts[1], most=MAX_BATCH)]
+    return Lost(tuple(_loss(row) for row in rows))
+
+
+def _loss(row: list[Any]) -> Loss:
+    accuser = fields.node_id(row[2]) if len(row) > 2 else None
+    return Loss(fields.node_id(row[0]), fields.whole(row[1]), accuser)
 
 
 def _digest(parts: list[Any]) -> Digest:

@@ -118,7 +118,7 @@ async def test_a_false_report_of_loss_is_denied(mesh: RealMesh) -> None:
     assert record is not None
     link = await liar.links.connect(victim.id, victim.links.addresses)
     stream = link.open(StreamKind.DIRECTORY)
-    await stream.send(discovery.encode(discovery.Lost(((slandered.id, record.seq),))))
+    await stream.send(discovery.encode(discovery.Lost((discovery.Loss(slandered.id, record.seq),))))
     stream.finish()
     await stream.receive()
     await until(lambda: (slandered.directory.own or record).seq > record.seq)

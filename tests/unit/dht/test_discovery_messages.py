@@ -16,13 +16,14 @@ from mesh.wire.edge import Seed, decode_seeds, encode_seeds
 node_ids = st.binary(min_size=20, max_size=20).map(lambda raw: NodeId(raw.hex()))
 seqs = st.integers(0, 2**63 - 1)
 ages = st.floats(0, 1800)
+losses = st.builds(discovery.Loss, node_ids, seqs, st.none() | node_ids)
 addresses = st.lists(st.text(max_size=40), max_size=4).map(tuple)
 
 messages = st.one_of(
     st.builds(
         discovery.Records, st.lists(st.tuples(ages, st.binary(max_size=200)), max_size=5).map(tuple)
     ),
-    st.builds(discovery.Lost, st.lists(st.tuples(node_ids, seqs), max_size=5).map(tuple)),
+    st.builds(discovery.Lost, st.lists(losses, max_size=5).map(tuple)),
     st.builds(
         discovery.Digest,
         st.binary(min_size=512, max_size=512),
@@ -121,7 +122,7 @@ def test_nonsense_under_a_right_number_is_refused_or_read(number: int, rest: lis
 
 @given(st.integers(1, 6), st.integers(0, 30))
 def test_an_unknown_item_at_the_end_is_ignored(number: int, extra: int) -> None:
-    message = discovery.Lost(((NodeId("ab" * 20), 1),))
+    message = discovery.Lost((discovery.Loss(NodeId("ab" * 20), 1),))
     parts = msgpack.unpackb(discovery.encode(message))
     assert discovery.decode(msgpack.packb([*parts, *([extra] * number)])) == message
 
