@@ -1,4 +1,4 @@
-"""Keeps links to chosen neighbours: dials them, holds their links, and lets others go."""
+"""Keeps links to chosen neighbours and coordinators: dials them, holds their links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections import OrderedDict
 from random import Random
 
 from dht.directory import Directory
-from dht.neighbours import TARGET, Candidate, plan_neighbours
+from dht.neighbours import COORDINATORS, TARGET, Candidate, Coordinating, plan_neighbours
+from mesh.capability import NodeRecord
 from mesh.clock import Clock
 from mesh.errors import LinkError
 from mesh.ids import NodeId
@@ -43,6 +44,7 @@ class Neighbourhood:
         tasks: Tasks,
         rng: Random | None = None,
         target: int = TARGET,
+        coordinators: int = COORDINATORS,
     ) -> None:
         self._own = own
         self._directory = directory
@@ -51,6 +53,7 @@ class Neighbourhood:
         self._tasks = tasks
         self._rng = rng or Random()
         self._target = target
+        self._coordinators = coordinators
         self._pinned: frozenset[NodeId] = frozenset()
         self._failures: OrderedDict[NodeId, tuple[int, float]] = OrderedDict()
         self._changed = asyncio.Event()
@@ -87,7 +90,12 @@ class Neighbourhood:
 
     async def _choose(self) -> None:
         plan = plan_neighbours(
-            self._own, self._candidates(), self._pinned, self._rng, target=self._target
+            self._own,
+            self._candidates(),
+            self._pinned,
+            self._rng,
+            target=self._target,
+            coordinators=self._coordinators,
         )
         for node in self._pinned - plan.keep:
             self._links.pin(node, False)
@@ -106,9 +114,17 @@ class Neighbourhood:
                 linked=self._links.get(peer.record.node_id) is not None,
                 dialable=bool(peer.record.addresses)
                 and self._failures.get(peer.record.node_id, (0, 0.0))[1] <= now,
+                coordinating=self._coordinating(peer.record),
             )
-            for peer in self._directory.view.peers()
+            for peer in self._directory.peers()
         ]
+
+    def _coordinating(self, record: NodeRecord) -> Coordinating:
+        """A record's claim is only a reason to look; the link's roles are checked by grant."""
+        link = self._links.get(record.node_id)
+        if link is not None:
+            return "is" if "coordinator" in link.roles else "no"
+        return "claims" if "coordinator" in record.roles else "no"
 
     async def _dial(self, node: NodeId) -> None:
         record = self._directory.record(node)
@@ -119,7 +135,8 @@ class Neighbourhood:
         except LinkError as error:
             log.debug("a neighbour cannot be dialled node=%s cause=%s", node, error)
             self._note_failure(node)
-            self._directory.unreachable(node)
+            if "coordinator" not in record.roles:  # those may just have all the links they can hold
+                self._directory.unreachable(node)
 
     def _note_failure(self, node: NodeId) -> None:
         count = self._failures.get(node, (0, 0.0))[0] + 1

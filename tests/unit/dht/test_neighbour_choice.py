@@ -49,3 +49,25 @@ def test_different_nodes_choose_different_random_ones() -> None:
     candidates = [Candidate(node(n), linked=False, dialable=True) for n in range(1, 101)]
     plans = {plan_neighbours(OWN, candidates, (), Random(seed)).keep for seed in range(10)}
     assert len(plans) == 10
+
+
+def test_two_coordinators_come_on_top_those_with_a_grant_first() -> None:
+    others = [Candidate(node(n), linked=True, dialable=True) for n in range(1, 50)]
+    claiming = [Candidate(node(n), False, True, "claims") for n in (100, 101, 102)]
+    granted = [Candidate(node(200), True, True, "is")]
+    plan = plan_neighbours(OWN, [*others, *claiming, *granted], (), Random(1))
+    assert len(plan.keep) == TARGET + 2
+    assert node(200) in plan.keep
+    assert len(plan.dial) == 1
+    assert set(plan.dial) < {node(100), node(101), node(102)}
+
+
+def test_links_to_granted_coordinators_are_kept_and_no_others_dialled() -> None:
+    granted = [Candidate(node(n), linked=True, dialable=True, coordinating="is") for n in (7, 8, 9)]
+    claiming = [Candidate(node(n), False, True, "claims") for n in range(100, 120)]
+    first = plan_neighbours(OWN, [*granted, *claiming], (), Random(1), target=0)
+    assert first.keep < {node(7), node(8), node(9)}
+    assert first.dial == ()
+    for seed in range(9):
+        again = plan_neighbours(OWN, [*granted, *claiming], first.keep, Random(seed), target=0)
+        assert again.keep == first.keep
