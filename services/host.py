@@ -97,6 +97,7 @@ class _Execution:
     """One accepted job while it is here."""
 
     offer: Offer
+    engine: Engine
     send: Send
     queue: SlotQueue
     arrived: float
@@ -156,6 +157,10 @@ class Host:
     def in_flight(self) -> int:
         """Jobs accepted and not over, queued ones included."""
         return len(self._executions)
+
+    def busy_with(self, engine: Engine) -> int:
+        """Jobs here that an engine runs or will run."""
+        return sum(each.engine is engine for each in self._executions)
 
     def load(self) -> Load:
         """What to tell others about how busy this node is."""
@@ -235,7 +240,7 @@ class Host:
                 return Refuse("not_supported", f"{model.name} here has no {feature}")
         queue = self._queue(engine, slots)
         now = self._clock.now()
-        execution = _Execution(offer, send, queue, arrived=now, last_sent=now)
+        execution = _Execution(offer, engine, send, queue, arrived=now, last_sent=now)
         execution.task = asyncio.current_task()
         if not queue.try_acquire():
             execution.ticket = queue.enqueue(offer.origin)
