@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("mesh", "dht", "coordinator", "services", "edge_router", "node")
-PACKAGES = (*PRODUCT, "tests", "benchmarks")
+PACKAGES = (*PRODUCT, "tests", "benchmarks", "chaos")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "edge_router": FLOOR | {"dht", "edge_router"},
     "node": FLOOR | {"dht", "coordinator", "services", "edge_router", "node"},
     "tests": frozenset(PACKAGES),
-    "benchmarks": frozenset(PACKAGES) - {"tests"},
+    "benchmarks": frozenset(PACKAGES) - {"tests", "chaos"},
+    "chaos": frozenset(PACKAGES) - {"tests"},
 }
 LAZY = frozenset({"llama_cpp", "torch", "uvloop", "pynvml", "zeroconf", "difflib"})
 """What a function may import: heavy extras, and what would slow the start of every command."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
-import shutil
-import stat
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -17,34 +14,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from chaos.next_release import VERSION as NEXT
+from chaos.next_release import make_release
 from mesh.storage.lock import is_locked
 from mesh.storage.run_file import RunInfo, read_run_file
 from mesh.version import VERSION
 from node.cli.stop import find_process
 
-ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("mesh", "dht", "coordinator", "services", "node", "edge_router")
 ELECTRONS = Path(sys.executable).with_name("electrons")
-NEXT = "99.1.0"
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "Tell me a story."}]}
-
-
-def make_release(folder: Path, *, broken: str = "") -> Path:
-    """The program of a release that differs by its version, and by a fault if one is wanted."""
-    for package in PACKAGES:
-        left_out = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, folder / package, ignore=left_out)
-    version = folder / "mesh" / "version.py"
-    version.write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{NEXT}"', version.read_text()))
-    if broken:
-        path = folder / "node" / "wiring.py"
-        path.write_text(f"{path.read_text()}\n\ndef build(config):\n    {broken}\n")
-    program = folder / "electrons"
-    lines = (f"#!{sys.executable}", "import sys", f"sys.path.insert(0, {str(folder)!r})")
-    end = ("from node.cli.main import main", "sys.exit(main())")
-    program.write_text("\n".join((*lines, *end)) + "\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return program
 
 
 @contextlib.asynccontextmanager

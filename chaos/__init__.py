@@ -1,0 +1,1 @@
+"""Harm on purpose: kills, freezes, cuts and updates under load, each one command."""
