@@ -25,6 +25,13 @@ def need_of(runnable: Runnable) -> Need:
     return Need(runnable.memory, runnable.gpu_memory)
 
 
+def fits(resources: Resources, need: Need) -> bool:
+    """Whether a machine has what a model takes when nothing else runs there."""
+    if need.memory > resources.memory:
+        return False
+    return not need.gpu_memory or any(gpu.memory >= need.gpu_memory for gpu in resources.gpus)
+
+
 class Room:
     """What is left of a node's resources. Cards are filled best fit; a model counts once."""
 

@@ -59,6 +59,7 @@ class Catalog:
         self._watches = [self._watch(engine, found=False) for engine in engines]
         self._fallback = None if fallback is None else self._watch(fallback, found=False)
         self._loops: dict[EngineWatch, asyncio.Task[None]] = {}
+        self._withheld: set[EngineWatch] = set()
         self._scanning: asyncio.Task[None] | None = None
         self._scanned = asyncio.Event()
         self._watchers: list[Callable[[], None]] = []
@@ -131,6 +132,35 @@ class Catalog:
             if watch.engine is engine:
                 watch.withdraw(reason)
 
+    def add(self, engine: Engine) -> bool:
+        """Look after one more engine, named unlike the others; False when there are too many."""
+        if len(self._watches) >= MAX_ENGINES:
+            return False
+        watch = self._watch(engine, found=False)
+        self._watches.append(watch)
+        self._begin(watch)
+        return True
+
+    def withhold(self, engine: Engine) -> None:
+        """Offer an engine no more; what it runs goes on."""
+        self._withheld.update(watch for watch in self._watches if watch.engine is engine)
+        self._changed()
+
+    async def remove(self, engine: Engine) -> None:
+        """Look after an engine no more, and close it. Harmless when it is not here."""
+        for watch in tuple(self._watches):
+            if watch.engine is engine:
+                await self._give_up(watch)
+        self._changed()
+
+    def offers(self, engine: Engine) -> bool:
+        """Whether anything of an engine is on offer: its own sample has passed."""
+        return any(one.engine is engine for one in self._offered.values())
+
+    def note(self, engine: Engine) -> str:
+        """Why an engine is not on offer; "" when it is or is not here."""
+        return next((watch.note for watch in self._watches if watch.engine is engine), "")
+
     def on_change(self, watcher: Callable[[], None]) -> None:
         """Be told when what is offered has changed."""
         self._watchers.append(watcher)
@@ -153,7 +183,8 @@ class Catalog:
         return (*self._watches, *(() if self._fallback is None else (self._fallback,)))
 
     def _shelves(self) -> list[tuple[Engine, tuple[ModelRef, ...], int]]:
-        shelves = [(one.engine, one.offered, one.slots) for one in self._watches if one.offered]
+        open_ones = (one for one in self._watches if one not in self._withheld)
+        shelves = [(one.engine, one.offered, one.slots) for one in open_ones if one.offered]
         if not shelves and self._fallback is not None:
             shelves = [(self._fallback.engine, self._fallback.offered, self._fallback.slots)]
         return shelves
@@ -197,11 +228,16 @@ class Catalog:
         for watch in tuple(self._watches):
             gone = watch.gone_since
             if watch.found and gone is not None and now - gone > FORGET_SECONDS:
-                self._watches.remove(watch)
-                loop = self._loops.pop(watch)
-                loop.cancel()
-                await asyncio.wait((loop,))
-                await watch.engine.close()
+                await self._give_up(watch)
+
+    async def _give_up(self, watch: EngineWatch) -> None:
+        self._watches.remove(watch)
+        self._withheld.discard(watch)
+        loop = self._loops.pop(watch, None)
+        if loop is not None:
+            loop.cancel()
+            await asyncio.wait((loop,))
+        await watch.engine.close()
 
 
 def place_of(engine_name: str) -> str:

@@ -137,8 +137,22 @@ def _replaced(board: Board, seat: Seat) -> bool:
     if seat.target is None:
         return True
     probed = board.probed(seat.target)
-    if any(each.state == "waiting" for each in board.on(seat.node)):
-        return probed >= min(1, seat.target.min_replicas)
+    waiters = [each.target for each in board.on(seat.node) if each.state == "waiting"]
+    if waiters:
+        return probed >= min(1, seat.target.min_replicas) or _gives_way(board, seat, waiters)
     if board.now - seat.changed < SURPLUS_SECONDS:
         return False
     return probed >= seat.target.min_replicas
+
+
+def _gives_way(board: Board, seat: Seat, waiters: list[ServiceTarget | None]) -> bool:
+    """Whether the seat that was meant to replace this one is gone, and who waits is worth more."""
+    victim = seat.target
+    if victim is None or board.count(victim):
+        return False
+    return any(
+        waiter is not None
+        and (waiter.priority, waiter.name) < (victim.priority, victim.name)
+        and not board.probed(waiter)
+        for waiter in waiters
+    )

@@ -13,7 +13,7 @@ from coordinator.assignment.placement import (
 )
 from coordinator.assignment.supply import Supply
 from mesh.ids import NodeId
-from mesh.room import NOTHING, Need, Room
+from mesh.room import NOTHING, Need, Room, fits
 from mesh.targets import ServiceTarget
 
 LATE_SECONDS = 20.0
@@ -62,12 +62,16 @@ class Board:
         self._by_node: dict[NodeId, list[Seat]] = {}
         self._holders: dict[str, list[Holder]] = {}
         self._servers: dict[str, list[Supply]] = {}
+        self._holding: dict[str, list[Supply]] = {}
         self._then: dict[NodeId, Room] = {}
         self._now: dict[NodeId, Room] = {}
         self._journal: list[tuple[Seat, PlacementState | None, float]] = []
+        asked_for = {target.model for target in self.targets}
         for supply in self.supplies.values():
-            for model in supply.served:
+            for model in asked_for & supply.served.keys():
                 self._servers.setdefault(model, []).append(supply)
+            for model in asked_for & supply.runnable.keys():
+                self._holding.setdefault(model, []).append(supply)
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────
 
@@ -97,20 +101,23 @@ class Board:
         if found is None:
             found = [
                 Holder(supply, need_on(supply, target))
-                for supply in self.supplies.values()
-                if supply.holds(target.model, target.engine)
+                for supply in self._holding.get(target.model, ())
+                if target.engine in ("", supply.runnable[target.model].engine)
             ]
-            found = [one for one in found if Room(one.supply.resources).has(one.need)]
+            found = [one for one in found if fits(one.supply.resources, one.need)]
             self._holders[target.name] = found
         return found
+
+    def servers(self, target: ServiceTarget) -> Sequence[Supply]:
+        """Nodes that serve the model now, in whatever way."""
+        found = self._servers.get(target.model, ())
+        return [supply for supply in found if supply.serves(target.model, target.engine)]
 
     def own_servers(self, target: ServiceTarget) -> int:
         """Nodes that serve the model by themselves, always."""
         return sum(
-            supply.serves(target.model, target.engine)
-            and supply.eligible
-            and target.model not in supply.runnable
-            for supply in self._servers.get(target.model, ())
+            supply.eligible and target.model not in supply.runnable
+            for supply in self.servers(target)
         )
 
     def probed(self, target: ServiceTarget) -> int:

@@ -14,7 +14,7 @@ from mesh.coverage import (
     CoverageLevel,
     ServiceCoverage,
 )
-from mesh.room import Need, Room, say_bytes
+from mesh.room import Need, fits, say_bytes
 from mesh.targets import ServiceTarget
 
 _URGENCY: dict[CoverageLevel, int] = {"critical": 0, "warning": 1, "unknown": 2, "ok": 3}
@@ -36,11 +36,7 @@ def find_gaps(
 
 
 def _coverage(board: Board, target: ServiceTarget) -> ServiceCoverage:
-    providers = tuple(
-        supply.node
-        for supply in board.supplies.values()
-        if supply.serves(target.model, target.engine)
-    )
+    providers = tuple(supply.node for supply in board.servers(target))
     level: CoverageLevel = "ok"
     if len(providers) < target.min_replicas:
         level = "warning" if providers else "critical"
@@ -136,7 +132,7 @@ def _hardware(need: Need, supplies: Sequence[Supply]) -> list[str]:
     if need.memory > max(memories, default=(0, ""))[0]:
         best = _best(memories, "the most is {} on node {}", "there is no node")
         words.append(f"needs {say_bytes(need.memory)} of memory; {best}")
-    if not words and not any(Room(each.resources).has(need) for each in supplies):
+    if not words and not any(fits(each.resources, need) for each in supplies):
         words.append(
             f"needs {say_bytes(need.gpu_memory)} of GPU memory and {say_bytes(need.memory)} of "
             "memory on one node; no node has both"

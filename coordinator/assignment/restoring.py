@@ -75,9 +75,8 @@ def _carried(board: Board, placement: Placement) -> Seat | None:
 def _adopt(board: Board) -> None:
     """What a node serves and could stop counts as placed there: an earlier leader did it."""
     for target in board.targets:
-        for holder in board.holders(target):
-            supply = holder.supply
-            if not supply.eligible or not supply.serves(target.model, target.engine):
+        for supply in board.servers(target):
+            if not supply.eligible or target.model not in supply.runnable:
                 continue
             if board.seat(target.name, supply.node) is None:
                 board.add(new_seat(board, target.name, supply, "serving"))

@@ -20,7 +20,7 @@ MAX_DEPTH = 2
 """Services that may be moved in a row to make room for one."""
 MAX_TRIED = 16
 """Nodes on which room is tried to be made."""
-MAX_EFFORT = 100_000
+MAX_EFFORT = 20_000
 """Nodes looked at for that in one computation: it bounds the time, the same everywhere."""
 
 Cost = tuple[bool, bool, int, bool, int, int, NodeId]

@@ -38,9 +38,12 @@ class LlamaEngine:
         self,
         model_file: Path | None,
         *,
+        name: str = "llama",
+        card: int | None = None,
         command: Sequence[str] | None = None,
         restart_seconds: float = RESTART_SECONDS,
     ) -> None:
+        """`name` tells several apart; `card` is the one CUDA device the server may see."""
         if model_file is None:
             raise ConfigError("model_file", "", "give --model FILE.gguf with --engine llama")
         _check_file(model_file)
@@ -48,9 +51,12 @@ class LlamaEngine:
             _check_installed()
         key = secrets.token_urlsafe(24)
         self._key = key
-        self._name = public_name(f"./{model_file.name}")
+        self._name = name
+        environment = {"API_KEY": key} | (
+            {} if card is None else {"CUDA_VISIBLE_DEVICES": str(card)}
+        )
         self._server = ChildServer(
-            command or server_command(model_file, self._name), {"API_KEY": key}
+            command or server_command(model_file, model_name(model_file)), environment
         )
         self._quantisation = quantisation_of(model_file.name)
         self._engine: OpenAIEngine | None = None
@@ -60,8 +66,8 @@ class LlamaEngine:
 
     @property
     def name(self) -> str:
-        """Always "llama"."""
-        return "llama"
+        """As given; "llama" for the one that the owner configured."""
+        return self._name
 
     @property
     def pid(self) -> int | None:
@@ -115,6 +121,11 @@ class LlamaEngine:
 
     def _describe(self, model: ModelRef) -> ModelRef:
         return replace(model, engine="llama.cpp", quantisation=self._quantisation, context=CONTEXT)
+
+
+def model_name(model_file: Path) -> str:
+    """What the model of a file is called in the mesh."""
+    return public_name(f"./{model_file.name}")
 
 
 def server_command(model_file: Path, alias: str) -> tuple[str, ...]:
