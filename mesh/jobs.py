@@ -74,7 +74,8 @@ class JobSpec:
 class Chunk:
     """A piece of one choice's answer.
 
-    `text` is new text ("" allowed). `token_ids` are the ids behind it, where the engine knows them.
+    `text` is new text ("" allowed). `token_ids` are the ids behind it, where the engine knows them;
+    () when earlier chunks brought the ids of this text.
     `delta` holds other OpenAI delta fields untouched (tool_calls, reasoning_content, refusal).
     `logprobs` is an OpenAI-shaped logprobs object for this chunk. `end` is the reason for which
     the choice ends with this chunk, from engines that know it before the job is over; "" otherwise.

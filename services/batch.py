@@ -7,10 +7,11 @@ from dataclasses import replace
 from mesh.capability import ModelRef
 from mesh.jobs import Chunk, JobSpec
 from mesh.resuming import bound_by
+from mesh.wire.jobs import count_tokens
 
-MAX_BATCH = 16
-"""Tokens in one chunk of a whole answer. What a lost worker takes with it is at most one batch and
-what its engine wrote ahead."""
+MAX_BATCH = 8
+"""Tokens in one chunk of a whole answer. What a lost worker takes with it is at most one batch, the
+window between it and its gateway, and what its engine wrote ahead: 32 tokens."""
 MAX_CHARACTERS = 4096
 """Characters in one such chunk; a longer one is passed on by itself."""
 SMALL_ANSWER = 32
@@ -29,37 +30,35 @@ def stream_for_loss(job: JobSpec, model: ModelRef) -> JobSpec:
 
 
 class Batch:
-    """Holds back the newest chunk, joined with those before it up to MAX_BATCH tokens."""
+    """Holds chunks back until they are MAX_BATCH tokens, cannot be joined, or the job ends."""
 
     def __init__(self) -> None:
         self._held: list[Chunk] = []
         self._tokens = self._characters = 0
 
-    def add(self, chunk: Chunk) -> Chunk | None:
-        """Take a chunk; return the one that has to leave for it."""
-        leaving = None
-        if self._held and not self._has_room(chunk):
-            leaving = _join(self._held)
-            self._held.clear()
-            self._tokens = self._characters = 0
+    def add(self, chunk: Chunk) -> list[Chunk]:
+        """Take a chunk; return what has to leave now."""
+        leaving = [] if not self._held or self._has_room(chunk) else [self._take()]
         self._held.append(chunk)
         self._tokens += count_tokens(chunk)
         self._characters += len(chunk.text)
+        if self._tokens >= MAX_BATCH:
+            leaving.append(self._take())
         return leaving
 
     def rest(self) -> Chunk | None:
         """What is held, to travel with the end of the job."""
-        return _join(self._held) if self._held else None
+        return self._take() if self._held else None
 
     def _has_room(self, chunk: Chunk) -> bool:
         if self._tokens + count_tokens(chunk) > MAX_BATCH:
             return False
         return self._characters + len(chunk.text) <= MAX_CHARACTERS and _fit(self._held[-1], chunk)
 
-
-def count_tokens(chunk: Chunk) -> int:
-    """Tokens in a chunk; one where its engine does not tell."""
-    return max(1, len(chunk.token_ids or ()))
+    def _take(self) -> Chunk:
+        held, self._held = self._held, []
+        self._tokens = self._characters = 0
+        return _join(held)
 
 
 def _fit(one: Chunk, other: Chunk) -> bool:

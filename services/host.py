@@ -38,8 +38,10 @@ from mesh.wire.jobs import (
 )
 from services.batch import Batch, stream_for_loss
 from services.engines.engine import Engine, Event
+from services.execution import Execution, Send
 from services.job_body import receive_body
-from services.queue import SlotQueue, Ticket
+from services.queue import SlotQueue
+from services.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,6 @@ STALL_SECONDS = 120.0
 DEADLINE_GRACE = 5.0
 """Seconds past its deadline after which a job without an answer is stopped here, too."""
 
-Send = Callable[[WorkerMessage], Awaitable[None]]
 ReadBody = Callable[[], Awaitable[JobSpec]]
 Outcome = Literal["completed", "failed", "cancelled"]
 
@@ -92,29 +93,6 @@ class HostCounters:
     tokens: int = 0
 
 
-@dataclass(eq=False, slots=True)
-class _Execution:
-    """One accepted job while it is here."""
-
-    offer: Offer
-    engine: Engine
-    send: Send
-    queue: SlotQueue
-    arrived: float
-    last_sent: float
-    ticket: Ticket | None = None
-    queue_seconds: float = 0.0
-    accepted: bool = False
-    """The gateway knows that this node took the job."""
-    task: asyncio.Task[object] | None = None
-    signing: bool = False
-    """A sign of life is on its way; another one would only wait behind it."""
-    sending_since: float | None = None
-    """When the message that the gateway has not taken yet was sent."""
-    answered: bool = False
-    """A chunk has left, which says that the job was accepted."""
-
-
 class Host:
     """Accepts or refuses offers, and runs accepted ones within slots and limits."""
 
@@ -141,7 +119,7 @@ class Host:
         self._over_memory_cap = over_memory_cap
         self._on_load = on_load
         self._queues: dict[str, SlotQueue] = {}
-        self._executions: set[_Execution] = set()
+        self._executions: set[Execution] = set()
         self._job_seconds = 0.0
         self._load_changed = False
         self._idle = asyncio.Event()
@@ -196,14 +174,21 @@ class Host:
         job = asyncio.current_task()
         assert job is not None
         stream.on_failure(job.cancel)  # the client left, or its gateway did: stop the engine
-        await self.execute(offer, send, lambda: receive_body(stream, offer.body_size))
+        window = Window(offer.window, stream.receive) if offer.window else None
+        await self.execute(offer, send, lambda: receive_body(stream, offer.body_size), window)
 
-    async def execute(self, offer: Offer, send: Send, read_body: ReadBody | None = None) -> None:
+    async def execute(
+        self,
+        offer: Offer,
+        send: Send,
+        read_body: ReadBody | None = None,
+        window: Window | None = None,
+    ) -> None:
         """Run one offer to its end; every outcome is sent.
 
         `read_body` fetches the job of an offer that came without it. Raises only LinkError.
         """
-        admitted = self._admit(offer, send)
+        admitted = self._admit(offer, send, window)
         if isinstance(admitted, Refuse):
             self.counters.refused += 1
             await send(admitted)
@@ -224,7 +209,9 @@ class Host:
             self._load_changed = True
             setattr(self.counters, outcome, getattr(self.counters, outcome) + 1)
 
-    def _admit(self, offer: Offer, send: Send) -> Refuse | tuple[Engine, ModelRef, _Execution]:
+    def _admit(
+        self, offer: Offer, send: Send, window: Window | None
+    ) -> Refuse | tuple[Engine, ModelRef, Execution]:
         found = self._engines.find(offer.job.model)
         if self.draining:
             return Refuse("draining", "this node is shutting down")
@@ -240,7 +227,7 @@ class Host:
                 return Refuse("not_supported", f"{model.name} here has no {feature}")
         queue = self._queue(engine, slots)
         now = self._clock.now()
-        execution = _Execution(offer, engine, send, queue, arrived=now, last_sent=now)
+        execution = Execution(offer, engine, send, queue, arrived=now, last_sent=now, window=window)
         execution.task = asyncio.current_task()
         if not queue.try_acquire():
             execution.ticket = queue.enqueue(offer.origin)
@@ -261,7 +248,7 @@ class Host:
             queue.resize(slots)
         return queue
 
-    async def _wait_for_slot(self, execution: _Execution) -> None:
+    async def _wait_for_slot(self, execution: Execution) -> None:
         """Return when the job has its slot; the gateway hears at once when it has to wait."""
         queue, ticket = execution.queue, execution.ticket
         if ticket is None and not execution.offer.body_size:
@@ -273,14 +260,14 @@ class Host:
             await ticket.granted
             execution.queue_seconds = self._clock.now() - execution.arrived
 
-    def _give_slot_back(self, execution: _Execution) -> None:
+    def _give_slot_back(self, execution: Execution) -> None:
         if execution.ticket is None:
             execution.queue.release()
         else:
             execution.queue.leave(execution.ticket)
 
     async def _run(
-        self, engine: Engine, model: ModelRef, job: JobSpec, execution: _Execution
+        self, engine: Engine, model: ModelRef, job: JobSpec, execution: Execution
     ) -> Outcome:
         """Pull the engine and send. Returns the counter that the outcome belongs to."""
         started = self._clock.now()
@@ -305,24 +292,29 @@ class Host:
         return "failed"
 
     async def _pass_on(
-        self, events: AsyncIterator[Event], job: JobSpec, execution: _Execution
+        self, events: AsyncIterator[Event], job: JobSpec, execution: Execution
     ) -> Finished | None:
         """Send chunks as the receiver takes them; None when the engine ended without a finish.
 
         Nobody waits for the pieces of a whole answer: they leave in batches, so that a lost worker
         takes little with it, and the last one with the finish.
         """
-        batch = Batch()
+        batch = None if job.stream else Batch()
         async for event in events:
             if not isinstance(event, Chunk):
-                return Finished(event, execution.queue_seconds, 0.0, batch.rest())
-            leaving = event if job.stream else batch.add(event)
-            if leaving is not None:
-                execution.answered = True
-                execution.last_sent = execution.sending_since = self._clock.now()
-                await execution.send(leaving)
-                execution.sending_since = None
+                last = batch.rest() if batch else None
+                return Finished(event, execution.queue_seconds, 0.0, last)
+            for chunk in batch.add(event) if batch else (event,):
+                await self._send_chunk(execution, chunk)
         return None
+
+    async def _send_chunk(self, execution: Execution, chunk: Chunk) -> None:
+        execution.answered = True
+        execution.last_sent = execution.sending_since = self._clock.now()
+        if execution.window is not None:
+            await execution.window.make_room(chunk)
+        await execution.send(chunk)
+        execution.sending_since = None
 
     def _settle(self, model: ModelRef, tokens: int, seconds: float) -> None:
         self.counters.tokens += tokens
@@ -350,11 +342,7 @@ class Host:
             if not execution.answered and not execution.accepted:
                 execution.accepted = True
                 self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")
-            elif (
-                execution.sending_since is None
-                and not execution.signing
-                and now - execution.last_sent >= PROGRESS_SECONDS
-            ):
+            elif not execution.signing and now - execution.last_sent >= PROGRESS_SECONDS:
                 execution.last_sent = now
                 self._tasks.spawn(self._send_progress(execution), "sign-of-life")
 
@@ -367,7 +355,7 @@ class Host:
                 log.warning("job %s is stopped: nobody takes it", execution.offer.job_id)
                 execution.task.cancel()
 
-    async def _send_progress(self, execution: _Execution) -> None:
+    async def _send_progress(self, execution: Execution) -> None:
         ticket, queue = execution.ticket, execution.queue
         waiting = ticket is not None and not ticket.granted.done()
         position = queue.position(ticket) if ticket is not None and waiting else 0
@@ -381,7 +369,7 @@ def _accept(queue: SlotQueue) -> Accept:
     return Accept(queue.running, queue.queued, queue.slots)
 
 
-async def _send_if_wanted(execution: _Execution, message: WorkerMessage) -> None:
+async def _send_if_wanted(execution: Execution, message: WorkerMessage) -> None:
     try:
         await execution.send(message)
     except LinkError:

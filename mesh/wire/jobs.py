@@ -5,6 +5,8 @@ on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway can
 the stream with RESET_CANCELLED.
 A job of more than MAX_OFFER bytes is offered as a head without content and `body_size`; after
 Accept the gateway sends the whole job in Body parts, which the worker reads when it has a slot.
+A gateway that offers a `window` says by Taken how many tokens its client has taken; the worker
+stays within so many tokens of that, and so little is lost with it.
 Each message is a msgpack array whose first item is its number; items and map keys a reader does
 not know are ignored, so newer nodes may append.
 """
@@ -26,7 +28,7 @@ from mesh.ids import JobId, NodeId, parse_node_id
 from mesh.jobs import MAX_CHOICES, Chunk, Finish, JobSpec, Privacy, Usage
 from mesh.ports import Progress
 
-OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL, BODY = 1, 2, 3, 4, 5, 6, 7, 8
+OFFER, ACCEPT, REFUSE, PROGRESS, CHUNK, FINISH, FAIL, BODY, TAKEN = 1, 2, 3, 4, 5, 6, 7, 8, 9
 """Message numbers. Retired: none."""
 
 RESET_CANCELLED = 1
@@ -82,6 +84,8 @@ class Offer:
     """The whole job, or with `body_size` its head: everything but messages, prompt, extra and
     resume."""
     body_size: int = 0
+    window: int = 0
+    """Tokens the worker may be ahead of what was taken; 0: the gateway sends no Taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,24 @@ def decode_body_part(data: bytes) -> bytes:
     if number != BODY or not isinstance(part, bytes):
         raise WireError("expected a part of the job's body")
     return part
+
+
+def encode_taken(tokens: int) -> bytes:
+    """The gateway's client has taken so many tokens of this attempt in all."""
+    return _pack([TAKEN, tokens])
+
+
+def decode_taken(data: bytes) -> int:
+    """The tokens in a Taken message. Raises WireError."""
+    number, tokens = _unpack(data)[:2]
+    if number != TAKEN or type(tokens) is not int or not 0 <= tokens <= MAX_COUNT:
+        raise WireError("expected the number of tokens taken")
+    return tokens
+
+
+def count_tokens(chunk: Chunk) -> int:
+    """Tokens in a chunk as windows count them: one where its engine does not tell."""
+    return len(chunk.token_ids) if chunk.token_ids else 1
 
 
 def decode_job(body: bytes) -> JobSpec:
@@ -249,6 +271,8 @@ def _check_offer(offer: Offer) -> None:
         raise WireError("an offer's priority is out of bounds")
     if not 0 <= offer.body_size <= MAX_BODY:
         raise WireError(f"a body of {offer.body_size} bytes; at most {MAX_BODY} are taken")
+    if not 0 <= offer.window <= MAX_COUNT:
+        raise WireError("an offer's window is out of bounds")
     if offer.job.resume:
         _check_resume(offer.job)
 

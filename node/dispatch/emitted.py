@@ -101,7 +101,7 @@ class Answer:
             self._forget()
             return
         choice.text.write(text)
-        if not ids:
+        if ids is None:
             choice.ids = None
         elif choice.ids is not None:
             choice.ids.extend(ids)
