@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from mesh.capability import ModelRef, ServedModel
@@ -156,6 +156,15 @@ class Catalog:
     def offers(self, engine: Engine) -> bool:
         """Whether anything of an engine is on offer: its own sample has passed."""
         return any(one.engine is engine for one in self._offered.values())
+
+    def served_by_others(self, engines: Collection[Engine]) -> frozenset[str]:
+        """Models on offer that none of these engines nor the fallback serves."""
+        fallback = None if self._fallback is None else self._fallback.engine
+        return frozenset(
+            name
+            for name, one in self._offered.items()
+            if one.engine is not fallback and all(one.engine is not each for each in engines)
+        )
 
     def note(self, engine: Engine) -> str:
         """Why an engine is not on offer; "" when it is or is not here."""
