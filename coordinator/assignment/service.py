@@ -43,6 +43,8 @@ ANSWER_SECONDS = 3.0
 MAX_TALKS = 64
 """Nodes that are talked to at one time."""
 
+NOT_LEADING = "this coordinator does not lead: only the leader knows what is about to start where"
+
 Obey = Callable[[Assign], Told]
 
 
@@ -53,8 +55,6 @@ class _Contact:
     models: tuple[tuple[str, str], ...] = ()
     version: int = 0
     accepted_at: float = -math.inf
-    seq: int = 0
-    """Of the node's record at that time: a restarted node has to be told anew."""
     talking: bool = False
     retry_at: float = -math.inf
 
@@ -92,6 +92,7 @@ class AssignmentService:
         self._contacts: dict[NodeId, _Contact] = {}
         self._term: int | None = None
         self._version = 0
+        """Never falls: this node may lead the same term again."""
         self._changed = asyncio.Event()
         self._talks = asyncio.Semaphore(MAX_TALKS)
 
@@ -109,17 +110,13 @@ class AssignmentService:
         return self._assignment
 
     def report(self) -> CoverageReport | None:
-        """Which services are covered, and why others are not; None while the targets are unknown."""
+        """Which services are covered, and why others are not; None without known targets."""
         targets = self._targets()
         if targets is None:
             return None
         now = self._clock.now()
         gaps = find_gaps(targets, self._supplies(now), self._assignment, now)
-        note = (
-            ""
-            if self._leading() is not None
-            else "this coordinator does not lead: what starts where is the leader's to tell"
-        )
+        note = "" if self._leading() is not None else NOT_LEADING
         return CoverageReport(gaps, self._own, note)
 
     async def _run(self) -> None:
@@ -153,7 +150,6 @@ class AssignmentService:
     def _take_office(self, term: int | None) -> None:
         """Begin from what records show: an assignment of an earlier term may be long outdated."""
         self._term = term
-        self._version = 0
         self._assignment = Assignment()
         self._contacts.clear()
         if term is not None:
@@ -189,7 +185,7 @@ class AssignmentService:
                 if not wanted and not _runs_something(record):
                     continue
                 contact = self._contacts[node] = _Contact()
-            if contact.talking or not self._due(contact, record, wanted, now):
+            if contact.talking or not _due(contact, record, wanted, now):
                 continue
             concerned += 1
             if now >= contact.retry_at:
@@ -200,21 +196,6 @@ class AssignmentService:
                 assign_now = Assign(term, contact.version, wanted)
                 self._tasks.spawn(self._tell(record, contact, assign_now), f"assign {node[:8]}")
         return concerned
-
-    def _due(
-        self,
-        contact: _Contact,
-        record: NodeRecord,
-        wanted: tuple[tuple[str, str], ...],
-        now: float,
-    ) -> bool:
-        if contact.models != wanted or not contact.version:
-            return True
-        if contact.accepted_at == -math.inf or now - contact.accepted_at >= REPEAT_SECONDS:
-            return True
-        served = {each.ref.name for each in record.models}
-        waits_for = any(model not in served for model, _ in wanted)
-        return waits_for and now - contact.accepted_at >= UNSETTLED_SECONDS
 
     async def _tell(self, record: NodeRecord, contact: _Contact, message: Assign) -> None:
         try:
@@ -248,7 +229,8 @@ class AssignmentService:
         if not told.accepted:
             log.warning("%s does not follow: %s", record.node_id[:8], told.reason)
             contact.retry_at = now + REPEAT_SECONDS
-            for model, _ in message.models:
+            outdated = (told.term, told.version) != (message.term, message.version)
+            for model, _ in () if outdated else message.models:
                 self._refusals.refused(record.node_id, model, told.reason, now)
             return
         contact.accepted_at = now
@@ -262,3 +244,20 @@ def _runs_something(record: NodeRecord) -> bool:
     """Whether the node serves anything that an assignment could have started."""
     held = {each.model for each in record.runnable}
     return any(each.ref.name in held for each in record.models)
+
+
+def _due(
+    contact: _Contact,
+    record: NodeRecord,
+    wanted: tuple[tuple[str, str], ...],
+    now: float,
+) -> bool:
+    if contact.models != wanted or not contact.version:
+        return True
+    if contact.accepted_at == -math.inf:
+        return True
+    if wanted and now - contact.accepted_at >= REPEAT_SECONDS:
+        return True
+    served = {each.ref.name for each in record.models}
+    waits_for = any(model not in served for model, _ in wanted)
+    return waits_for and now - contact.accepted_at >= UNSETTLED_SECONDS
