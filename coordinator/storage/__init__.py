@@ -1,0 +1,1 @@
+"""The replicated log on disk: what was acknowledged survives power loss, damage is never served."""
