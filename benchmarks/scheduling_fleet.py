@@ -87,9 +87,8 @@ class Gateway:
 
     def choose(self) -> Worker:
         """The policy's choice."""
-        demand = self.scout.demand(Demand(), "m")
         found = self.scout.draw("m")
-        decision = decide(found.candidates, demand, self.rng, known=found.known)
+        decision = decide(found.candidates, Demand(), self.rng, known=found.known)
         self.scout.keep("m", decision)
         return self.fleet.by_node[decision.order[0].node]
 

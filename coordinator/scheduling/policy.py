@@ -33,8 +33,7 @@ BUSY_PENALTY = 0.5
 COLD_SECONDS = 2.0
 """Assumed time to load a model into memory, for engines that do so on demand."""
 LOADS_ON_DEMAND = frozenset({"ollama"})
-PREFILL_SHARE = 1 / 16
-"""Time to read a character of the prompt over the time to write one; less on large GPUs."""
+"""Engine kinds for which `Candidate.warm` may be False."""
 MOST_SAVED = 0.5
 """Of a node's predicted time, by having seen the prompt's beginning: it may not be much slower."""
 
@@ -65,8 +64,8 @@ class Candidate:
     """How long one job runs there while it is idle; 0.0: by the reported load."""
     warm: bool = True
     """The model is in memory, as far as is known."""
-    seen_characters: int = 0
-    """How much of the prompt's beginning it has worked on lately, and may have kept."""
+    saved: float = 0.0
+    """Seconds less, because it worked on the beginning of this prompt and may have kept it."""
     recalled: bool = False
     """It was among the best the last time."""
     drawn: bool = True
@@ -81,8 +80,6 @@ class Demand:
     privacy: Privacy = "public"
     tokens: int = 0
     """Prompt and answer together, at least; 0 when nobody knows."""
-    answer_characters: float = 400.0
-    """How long the answer will be, as far as can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +138,23 @@ def exclude_model(ref: ModelRef, demand: Demand) -> str | None:
     return None
 
 
-def predict(candidate: Candidate, demand: Demand = Demand()) -> Prediction:
+def predict(candidate: Candidate) -> Prediction:
     """The time until the job would be complete, in its parts."""
     load, slots = candidate.load, max(1, candidate.model.slots)
     run = candidate.run_seconds or load.job_seconds or DEFAULT_JOB_SECONDS
     busy = _busy(candidate)
     queue = (busy - slots + 1) / slots * run if busy >= slots else 0.0
     way = DEFAULT_RTT if candidate.rtt is None else candidate.rtt
-    cold = not candidate.warm and candidate.model.ref.engine in LOADS_ON_DEMAND
-    loading = COLD_SECONDS if cold else 0.0
+    loading = 0.0 if candidate.warm else COLD_SECONDS
     slowed = run * (1 + BUSY_PENALTY * min(1.0, busy / slots))
-    saved = 0.0
-    if candidate.seen_characters:
-        read = candidate.seen_characters / demand.answer_characters * run * PREFILL_SHARE
-        saved = min(read, MOST_SAVED * (queue + way + loading + slowed))
+    saved = min(candidate.saved, MOST_SAVED * (queue + way + loading + slowed))
     return Prediction(queue, way, loading, slowed, saved)
 
 
-def predict_seconds(candidate: Candidate, demand: Demand = Demand()) -> float:
+def predict_seconds(candidate: Candidate) -> float:
     """`predict(...).seconds`, written out for the usual case: it is what decisions cost."""
-    if candidate.seen_characters or not candidate.warm:
-        return predict(candidate, demand).seconds
+    if candidate.saved or not candidate.warm:
+        return predict(candidate).seconds
     load, slots = candidate.load, candidate.model.slots or 1
     run = candidate.run_seconds or load.job_seconds or DEFAULT_JOB_SECONDS
     busy = _busy(candidate)
@@ -184,7 +177,7 @@ def decide(
     for candidate in candidates:
         reason = exclude(candidate, demand)
         if reason is None:
-            scored.append((predict_seconds(candidate, demand), candidate))
+            scored.append((predict_seconds(candidate), candidate))
         else:
             excluded[reason] = excluded.get(reason, 0) + 1
     if len(scored) < 2:

@@ -14,20 +14,29 @@ from random import Random
 from typing import NamedTuple
 
 from coordinator.scheduling.experience import Experience
-from coordinator.scheduling.policy import Candidate, Decision, Demand, exclude_model
+from coordinator.scheduling.policy import (
+    DEFAULT_JOB_SECONDS,
+    LOADS_ON_DEMAND,
+    Candidate,
+    Decision,
+    Demand,
+    exclude_model,
+)
 from coordinator.scheduling.prefixes import Mark, Prefixes
 from mesh.capability import Load, ServedModel
 from mesh.ids import NodeId
 from mesh.ports import Provider, View
 
-DRAWN = 16
+DRAWN = 12
 """Workers that are drawn when there are more."""
-MAX_RECALLED = 8
+MAX_RECALLED = 4
 """Of those that were best the last time, how many are looked at again."""
 MAX_MODELS = 1_024
 """Models whose best workers are remembered."""
 MAX_FOUND = 64
 """Candidates that a search through everybody gives."""
+PREFILL_SHARE = 1 / 16
+"""Time to read a character of the prompt over the time to write one; less on large GPUs."""
 CHANCE = 0.01
 """Share of decisions in which one worker, not used for long, counts as fast as the usual one: it
 may have recovered, which nobody would find out otherwise."""
@@ -62,25 +71,21 @@ class Scout:
         self._rng = rng
         self._best: OrderedDict[str, tuple[NodeId, ...]] = OrderedDict()
 
-    def demand(self, demand: Demand, model: str) -> Demand:
-        """The demand, with the length that answers of the model usually have."""
-        usual = self.experience.usual_answer(model)
-        return dataclasses.replace(demand, answer_characters=usual)
-
     def draw(self, model: str, marks: tuple[Mark, ...] = ()) -> ShortList:
         """A few who serve a model by that name; all, when they are few."""
         drawn, known = self._view.draw(model, DRAWN, self._rng)
         recalled = self._best.get(model, ())
         seen = self.prefixes.find(marks, self._now()) if marks else {}
-        if known <= DRAWN:
-            candidates = [self.remote(each, recalled, seen) for each in drawn]
-        else:
-            candidates = self._draw_of_many(model, drawn, recalled, seen)
+        candidates = self._remotes(drawn, recalled, seen)
+        if known > DRAWN:
+            candidates += self._remotes(
+                self._added(model, candidates, recalled, seen), recalled, seen, drawn=False
+            )
         if self._rng.random() < CHANCE and candidates:
             self._give_chance(candidates)
         return ShortList(candidates, known, {})
 
-    def search(self, model: str, demand: Demand, without: frozenset[NodeId]) -> ShortList:
+    def search(self, model: str, demand: Demand) -> ShortList:
         """Up to MAX_FOUND who can run the job, found by looking at everybody.
 
         For demands so rare that a draw held nobody.
@@ -92,52 +97,29 @@ class Scout:
             reason = exclude_model(each.model.ref, demand)
             if reason is not None:
                 excluded[reason] = excluded.get(reason, 0) + 1
-            elif each.peer.record.node_id not in without:
+            else:
                 fit.append(each)
         if len(fit) > MAX_FOUND:
             fit = self._rng.sample(fit, MAX_FOUND)
-        candidates = [self.remote(each, (), {}) for each in fit]
+        candidates = self._remotes(fit, (), {})
         return ShortList(candidates, len(everybody), excluded)
 
     def keep(self, model: str, decision: Decision) -> None:
         """Recall the best of a decision the next time."""
-        self._best[model] = decision.best[:MAX_RECALLED]
+        self._best[model] = decision.best[:DRAWN]
         if len(self._best) > MAX_MODELS:
             self._best.popitem(last=False)
 
-    def remote(
-        self,
-        provider: Provider,
-        recalled: Sequence[NodeId] = (),
-        seen: Mapping[NodeId, int] = {},
-        drawn: bool = True,
-    ) -> Candidate:
+    def remote(self, provider: Provider) -> Candidate:
         """A peer as the policy sees it."""
-        peer, model = provider.peer, provider.model
-        record, load = peer.record, peer.load
-        node, now, experience = record.node_id, self._now(), self.experience
-        return Candidate(
-            node,
-            model,
-            load,
-            peer.rtt,
-            self._outstanding.get(node, 0),
-            record.state,
-            record.addresses,
-            "public",
-            experience.busy(node, load),
-            experience.run_seconds(node, model, load, len(record.models) == 1, now),
-            experience.is_warm(node, model.ref.name, now),
-            seen.get(node, 0) if seen else 0,
-            node in recalled,
-            drawn,
-        )
+        return self._remotes([provider], (), {})[0]
 
     def own(
         self, node: NodeId, model: ServedModel, load: Load, marks: tuple[Mark, ...] = ()
     ) -> Candidate:
         """This very node as the policy sees it; `load` is as it is now."""
         now, name = self._now(), model.ref.name
+        seen = self.prefixes.find(marks, now) if marks else {}
         return Candidate(
             node,
             model,
@@ -146,28 +128,68 @@ class Scout:
             outstanding=self._outstanding.get(node, 0),
             trust="own",
             run_seconds=self.experience.run_seconds(node, model, load, False, now),
-            warm=self.experience.is_warm(node, name, now),
-            seen_characters=self.prefixes.find(marks, now).get(node, 0) if marks else 0,
+            warm=model.ref.engine not in LOADS_ON_DEMAND
+            or self.experience.is_warm(node, name, now),
+            saved=self._saved(seen, node, model, load) if node in seen else 0.0,
             recalled=node in self._best.get(name, ()),
         )
 
-    def _draw_of_many(
+    def _remotes(
         self,
-        model: str,
-        drawn: Sequence[Provider],
+        providers: Sequence[Provider],
         recalled: Sequence[NodeId],
         seen: Mapping[NodeId, int],
+        drawn: bool = True,
     ) -> list[Candidate]:
-        candidates = [self.remote(each, recalled, seen) for each in drawn]
-        listed = {candidate.node for candidate in candidates}
-        for node in (*recalled, *seen):
-            if node in listed:
-                continue
-            listed.add(node)
-            provider = self._view.provider(model, node)
-            if provider is not None:
-                candidates.append(self.remote(provider, recalled, seen, drawn=False))
+        """Peers as the policy sees them; written to be fast: it is done for every request."""
+        now, outstanding = self._now(), self._outstanding
+        busy, run_seconds = self.experience.busy, self.experience.run_seconds
+        is_warm = self.experience.is_warm
+        candidates: list[Candidate] = []
+        for provider in providers:
+            peer, model = provider.peer, provider.model
+            record, load, ref = peer.record, peer.load, model.ref
+            node = record.node_id
+            candidates.append(
+                Candidate(
+                    node,
+                    model,
+                    load,
+                    peer.rtt,
+                    outstanding.get(node, 0),
+                    record.state,
+                    record.addresses,
+                    "public",
+                    busy(node, load),
+                    run_seconds(node, model, load, len(record.models) == 1, now),
+                    ref.engine not in LOADS_ON_DEMAND or is_warm(node, ref.name, now),
+                    self._saved(seen, node, model, load) if node in seen else 0.0,
+                    node in recalled,
+                    drawn,
+                )
+            )
         return candidates
+
+    def _saved(
+        self, seen: Mapping[NodeId, int], node: NodeId, model: ServedModel, load: Load
+    ) -> float:
+        """Seconds that the node need not spend on what it has seen of the prompt."""
+        now = self._now()
+        run = self.experience.run_seconds(node, model, load, False, now) or DEFAULT_JOB_SECONDS
+        return seen[node] / self.experience.usual_answer(model.ref.name) * run * PREFILL_SHARE
+
+    def _added(
+        self,
+        model: str,
+        candidates: Sequence[Candidate],
+        recalled: Sequence[NodeId],
+        seen: Mapping[NodeId, int],
+    ) -> list[Provider]:
+        """Those worth looking at that the draw has missed."""
+        listed = {candidate.node for candidate in candidates}
+        wanted = [n for n in (*recalled[:MAX_RECALLED], *seen) if n not in listed]
+        found = [self._view.provider(model, node) for node in dict.fromkeys(wanted)]
+        return [provider for provider in found if provider is not None]
 
     def _give_chance(self, candidates: list[Candidate]) -> None:
         usual = self.experience.usual_seconds(candidates[0].model.ref.name)

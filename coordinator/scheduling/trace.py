@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from coordinator.scheduling.policy import Candidate, Decision
 from mesh.ids import JobId, NodeId
+from mesh.ports import Request
 
 MAX_TRACES = 2_000
 """Requests remembered; the oldest goes first."""
@@ -71,12 +72,10 @@ class Trace:
 
     __slots__ = ("job_id", "left_out", "model", "request_id", "started", "steps", "tenant")
 
-    def __init__(
-        self, job_id: JobId, request_id: str, tenant: str, model: str, started: float
-    ) -> None:
-        self.job_id = job_id
-        self.request_id = request_id
-        self.tenant = tenant
+    def __init__(self, request: Request, model: str, started: float) -> None:
+        self.job_id: JobId = request.job_id
+        self.request_id = request.request_id
+        self.tenant = request.principal.tenant
         self.model = model
         self.started = started
         self.steps: list[Step] = []
@@ -160,9 +159,9 @@ class Traces:
     def __len__(self) -> int:
         return len(self._ring)
 
-    def open(self, job_id: JobId, request_id: str, tenant: str, model: str, now: float) -> Trace:
-        """Begin to follow a request."""
-        trace = Trace(job_id, request_id, tenant, model, now)
+    def open(self, request: Request, model: str, now: float) -> Trace:
+        """Begin to follow a request for a model."""
+        trace = Trace(request, model, now)
         self._ring.append(trace)
         return trace
 

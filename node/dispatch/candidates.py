@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from coordinator.scheduling.policy import Candidate, Demand
-from mesh.capability import Load, Peer, ServedModel
+from mesh.capability import ModelRef, ServedModel
 from mesh.errors import ModelNotFound
-from mesh.ids import NodeId
 from mesh.jobs import JobSpec
 from mesh.ports import Provider, Request
+from services.engines.engine import Engine
 from services.offering import MOST_ALIASES
 
 AUTO = "auto"
 """The alias for "whatever serves text best right now"."""
 CHARACTERS_PER_TOKEN = 8
 """More than real tokenizers reach, so that no prompt is refused that might have fitted."""
+
+
+class OwnModels(Protocol):
+    """What this node serves itself: the catalog."""
+
+    def find(self, model: str) -> tuple[Engine, ModelRef, int] | None: ...
+
+    def models(self) -> tuple[ServedModel, ...]: ...
+
+
+Served = TypeVar("Served", Candidate, Provider)
 
 
 def resolve_alias(model: str, aliases: Mapping[str, str], served: Callable[[str], bool]) -> str:
@@ -38,29 +50,10 @@ def make_demand(job: JobSpec, request: Request) -> Demand:
     return Demand(job.needs, request.privacy, tokens)
 
 
-def remote_candidate(provider: Provider, outstanding: int) -> Candidate:
-    """A peer as the policy sees it."""
-    peer: Peer = provider.peer
-    return Candidate(
-        node=peer.record.node_id,
-        model=provider.model,
-        load=peer.load,
-        rtt=peer.rtt,
-        outstanding=outstanding,
-        state=peer.record.state,
-        addresses=peer.record.addresses,
-    )
-
-
-def own_candidate(node: NodeId, model: ServedModel, load: Load, outstanding: int) -> Candidate:
-    """This node as the policy sees it."""
-    return Candidate(node, model, load, rtt=0.0, outstanding=outstanding, trust="own")
-
-
-def prefer_real(candidates: list[Candidate]) -> list[Candidate]:
+def prefer_real(found: list[Served]) -> list[Served]:
     """For `auto`: text models only, the demo only when there is nothing else."""
-    text = [c for c in candidates if c.model.ref.modality == "text"]
-    return [c for c in text if c.model.ref.engine != "demo"] or text
+    text = [each for each in found if each.model.ref.modality == "text"]
+    return [each for each in text if each.model.ref.engine != "demo"] or text
 
 
 def not_found(model: str, known: Iterable[str]) -> ModelNotFound:

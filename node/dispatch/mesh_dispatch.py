@@ -7,49 +7,30 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from random import Random
-from typing import Protocol
 
-from coordinator.scheduling.policy import Candidate
-from mesh.capability import ModelRef, Peer, ServedModel
+from coordinator.scheduling.experience import Experience
+from coordinator.scheduling.policy import Candidate, Decision, Demand
+from coordinator.scheduling.prefixes import Mark
+from coordinator.scheduling.trace import Traces
 from mesh.clock import Clock
-from mesh.errors import InvalidRequest, ModelNotFound, ModelUnavailable, WireError
+from mesh.errors import InvalidRequest, JobError, WireError
 from mesh.ids import NodeId
 from mesh.jobs import JobSpec
 from mesh.lifecycle import Tasks
-from mesh.ports import Links, Provider, ProviderLookup, Request, StreamKind, View
-from mesh.wire.jobs import Offer, encode_offer
+from mesh.ports import Links, ProviderLookup, Request, StreamKind, View
+from mesh.wire.jobs import Accept, Offer, WorkerMessage, encode_offer
 from node.dispatch.attempt import Attempt, LocalAttempt, RemoteAttempt
-from node.dispatch.candidates import (
-    AUTO,
-    not_found,
-    own_candidate,
-    prefer_real,
-    remote_candidate,
-    resolve_alias,
-)
+from node.dispatch.candidates import OwnModels
+from node.dispatch.chooser import Chooser, MayTake
 from node.dispatch.counters import DispatchCounters
 from node.dispatch.run import MeshRun
-from services.engines.engine import Engine
+from node.dispatch.workers import Held
 from services.host import Host
 
 CONNECT_SECONDS = 2.0
 """Patience for dialling a worker that has no link yet, before the next candidate gets the job."""
-LOOKUP_SECONDS = 2.0
-"""Patience for the DHT when nobody in the view serves a model."""
-BUSY_LEAST, BUSY_MOST = 0.05, 2.0
-"""A node that refused as busy is passed over for as long as it said, within these seconds."""
 WATCH_EVERY = 0.1
 """Seconds between looks for workers that have fallen silent."""
-MAX_BUSY = 2_000
-"""Nodes remembered as busy; as many as the directory holds."""
-
-
-class OwnModels(Protocol):
-    """What this node serves itself: the catalog."""
-
-    def find(self, model: str) -> tuple[Engine, ModelRef, int] | None: ...
-
-    def models(self) -> tuple[ServedModel, ...]: ...
 
 
 class MeshDispatch:
@@ -74,19 +55,28 @@ class MeshDispatch:
     ) -> None:
         self._node_id = node_id
         self._links = links
-        self._view = view
-        self._lookup = lookup
-        self._catalog = catalog
         self._host = host
-        self._aliases = aliases
         self._tasks = tasks
         self.now = clock.now
         self.rng = rng
         self.outstanding: Counter[NodeId] = Counter()
         """Jobs from here per node, now."""
-        self._busy: dict[NodeId, float] = {}
-        self._runs: dict[MeshRun, NodeId] = {}
+        self._runs: dict[Held, NodeId] = {}
         self.counters = DispatchCounters()
+        self.traces = Traces()
+        """What happened to the last requests."""
+        self._chooser = Chooser(
+            node_id=node_id,
+            view=view,
+            lookup=lookup,
+            catalog=catalog,
+            own_load=host.load,
+            aliases=aliases,
+            outstanding=self.outstanding,
+            counters=self.counters,
+            now=clock.now,
+            rng=rng,
+        )
 
     def start(self) -> None:
         """Begin to watch for workers that fall silent."""
@@ -98,31 +88,40 @@ class MeshDispatch:
         run = MeshRun(self, job, request)
         try:
             await run.find_worker()
+        except JobError as error:
+            run.trace.failed(self.now(), error.code)
+            await run.close()
+            raise
         except BaseException:
             await run.close()
             raise
         return run
 
-    async def candidates(self, model: str) -> list[Candidate]:
-        """Who may run it now. Raises ModelNotFound or ModelUnavailable when nobody does."""
-        name = resolve_alias(model, self._aliases, self._serves) if self._aliases else model
-        found = prefer_real(self._every()) if name == AUTO else self._named(name)
-        if not found and name != AUTO and self._lookup is not None:
-            found = await self._look_up(self._lookup, name)
-        if not found:
-            raise self._nobody(name)
-        return found
+    @property
+    def experience(self) -> Experience:
+        """What was seen of workers' pace."""
+        return self._chooser.scout.experience
+
+    async def choose(
+        self, model: str, demand: Demand, marks: tuple[Mark, ...], may_take: MayTake
+    ) -> Decision:
+        """See `Chooser.choose`."""
+        return await self._chooser.choose(model, demand, marks, may_take)
 
     def seconds_busy(self, candidate: Candidate) -> float:
-        """How long a node that refused as busy should still be passed over; 0.0: not at all."""
-        return max(0.0, self._busy.get(candidate.node, 0.0) - self.now())
+        """See `Chooser.seconds_busy`."""
+        return self._chooser.seconds_busy(candidate)
 
     def note_busy(self, candidate: Candidate, retry_after: float) -> None:
-        """Remember a refusal so that this gateway does not knock again at once."""
-        if len(self._busy) >= MAX_BUSY:
-            self._busy.clear()
-        pause = min(BUSY_MOST, max(BUSY_LEAST, retry_after))
-        self._busy[candidate.node] = self.now() + pause
+        """See `Chooser.note_busy`."""
+        self._chooser.note_busy(candidate, retry_after)
+
+    def note_accepted(self, node: NodeId, answer: WorkerMessage, marks: tuple[Mark, ...]) -> None:
+        """A node took a job whose prompt has these beginnings, and may have told its load."""
+        if isinstance(answer, Accept):
+            self.experience.accepted(node, answer.in_flight, answer.queued)
+        if marks:
+            self._chooser.scout.prefixes.remember(marks, node, self.now())
 
     async def start_attempt(
         self, candidate: Candidate, job: JobSpec, request: Request, attempt: int
@@ -166,17 +165,19 @@ class MeshDispatch:
         self.counters.remote += 1
         return RemoteAttempt(stream, body, self._tasks)
 
-    def hold(self, run: MeshRun, node: NodeId) -> None:
+    def hold(self, run: Held, node: NodeId) -> None:
         """Count a run as being on a node, until `let_go`."""
         self._runs[run] = node
         self.outstanding[node] += 1
+        self.experience.sent(node)
 
-    def let_go(self, run: MeshRun) -> None:
+    def let_go(self, run: Held) -> None:
         """The run is on no node any more. Harmless when it was on none."""
         node = self._runs.pop(run, None)
         if node is None:
             return
         self.outstanding[node] -= 1
+        self.experience.left(node)
         if not self.outstanding[node]:
             del self.outstanding[node]
 
@@ -189,45 +190,4 @@ class MeshDispatch:
             waking, last = min(now - last, 2 * WATCH_EVERY), now
             for run in list(self._runs):
                 run.check_silence(now, waking)
-
-    def _serves(self, name: str) -> bool:
-        own = any(model.ref.name == name for model in self._catalog.models())
-        return own or bool(self._view.providers(name))
-
-    def _named(self, name: str) -> list[Candidate]:
-        found = [self._remote(provider) for provider in self._view.providers(name)]
-        own = self._catalog.find(name)
-        if own is not None:
-            _, ref, slots = own
-            found.append(self._own(ServedModel(ref, slots)))
-        return found
-
-    def _every(self) -> list[Candidate]:
-        own = [self._own(model) for model in self._catalog.models()]
-        return own + [self._remote(provider) for provider in self._view.models()]
-
-    def _own(self, model: ServedModel) -> Candidate:
-        load = self._host.load()
-        return own_candidate(self._node_id, model, load, self.outstanding[self._node_id])
-
-    def _remote(self, provider: Provider) -> Candidate:
-        return remote_candidate(provider, self.outstanding[provider.peer.record.node_id])
-
-    async def _look_up(self, lookup: ProviderLookup, name: str) -> list[Candidate]:
-        self.counters.lookups += 1
-        records = await lookup.find_providers(name, timeout=LOOKUP_SECONDS)
-        return [
-            self._remote(Provider(Peer(record), served))
-            for record in records
-            for served in record.models
-            if served.ref.name == name and record.node_id != self._node_id
-        ]
-
-    def _nobody(self, name: str) -> ModelNotFound | ModelUnavailable:
-        if name == AUTO or self._view.seen_lately(name):
-            return ModelUnavailable(
-                f"No node serves '{name}' at present; try again shortly", param="model"
-            )
-        known = [model.ref.name for model in self._catalog.models()]
-        known += [provider.model.ref.name for provider in self._view.models()]
-        return not_found(name, [*known, *self._aliases])
+                run.meter.measure(now)

@@ -14,10 +14,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from random import Random
-from typing import Protocol
 
-from coordinator.scheduling.policy import Candidate, Decision, decide
+from coordinator.scheduling.policy import Candidate, Decision
+from coordinator.scheduling.prefixes import marks_of
 from mesh.capability import ModelRef
 from mesh.errors import JobError, JobFailed, LinkError, WireError
 from mesh.ids import NodeId
@@ -27,9 +26,17 @@ from mesh.resuming import same_weights
 from mesh.wire.jobs import Accept, Fail, Finished, Refuse, WorkerMessage
 from node.dispatch.attempt import Attempt
 from node.dispatch.candidates import make_demand
-from node.dispatch.counters import DispatchCounters
 from node.dispatch.emitted import EXACT_ENGINES, Answer, decide_recovery
-from node.dispatch.verdicts import all_failed, final_error, lost, nobody_fits, overloaded
+from node.dispatch.meter import Meter
+from node.dispatch.verdicts import (
+    all_failed,
+    cause_of,
+    final_error,
+    lost,
+    nobody_fits,
+    overloaded,
+)
+from node.dispatch.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -41,40 +48,12 @@ PAUSE_LEAST = 0.05
 """Seconds between rounds in which every candidate was busy; longer if they said so."""
 SUCCESSOR_SECONDS, SUCCESSOR_PAUSE = 3.0, 0.1
 """For how long a successor is looked for where there is none at first, and how often."""
-MAX_ROUND = 64
-"""Candidates looked at before the view is asked again."""
 MAX_FAILURES = 16
 """Workers that may fail at one job, one after the other, before it is given up. Busy ones do not
 count."""
 MAX_LOSSES = 32
 """Workers that may be lost after they began to answer."""
 SEED_BITS = 63
-
-
-class Workers(Protocol):
-    """What a run needs of the dispatcher that made it."""
-
-    @property
-    def rng(self) -> Random: ...
-
-    @property
-    def counters(self) -> DispatchCounters: ...
-
-    def now(self) -> float: ...
-
-    async def candidates(self, model: str) -> list[Candidate]: ...
-
-    def seconds_busy(self, candidate: Candidate) -> float: ...
-
-    def note_busy(self, candidate: Candidate, retry_after: float) -> None: ...
-
-    async def start_attempt(
-        self, candidate: Candidate, job: JobSpec, request: Request, attempt: int
-    ) -> Attempt: ...
-
-    def hold(self, run: MeshRun, node: NodeId) -> None: ...
-
-    def let_go(self, run: MeshRun) -> None: ...
 
 
 class MeshRun:
@@ -86,6 +65,9 @@ class MeshRun:
         self._request = request
         self._demand = make_demand(job, request)
         self._submitted = self._workers.now()
+        self._marks = marks_of(job, request.principal.tenant)
+        self.meter = Meter(workers.experience)
+        self.trace = workers.traces.open(request, job.model, self._submitted)
         self._deadline = self._submitted + request.deadline
         self._attempt: Attempt | None = None
         self._first: WorkerMessage | None = None
@@ -121,7 +103,7 @@ class MeshRun:
         """Offer the job around until someone accepts. Raises JobError."""
         while True:
             self._check_deadline()
-            decision = decide(await self._candidates(), self._demand, self._workers.rng)
+            decision = await self._choose()
             if not decision.order:
                 raise nobody_fits(self._job.model, decision, self._request)
             for candidate in decision.order:
@@ -132,39 +114,48 @@ class MeshRun:
 
     async def events(self) -> AsyncIterator[JobEvent]:
         """See mesh.ports.Run."""
-        while True:
-            try:
-                message = self._first or await self._receive()
-                self._first = None
+        try:
+            while True:
+                try:
+                    message = self._first or await self._receive()
+                    self._first = None
+                    if isinstance(message, Chunk):
+                        self._answer.add(message)
+                    elif isinstance(message, Finished) and message.last is not None:
+                        self._answer.add(message.last)
+                except (LinkError, WireError) as error:
+                    for event in await self._replace_worker(str(error), cause_of(error)):
+                        yield event
+                    continue
                 if isinstance(message, Chunk):
-                    self._answer.add(message)
-                elif isinstance(message, Finished) and message.last is not None:
-                    self._answer.add(message.last)
-            except (LinkError, WireError) as error:
-                for event in await self._replace_worker(str(error)):
-                    yield event
-                continue
-            if isinstance(message, Chunk):
-                self._answered = True
-                yield message
-            elif isinstance(message, Progress):
-                if not self._answered:
-                    self._note_progress(message)
+                    if not self._answered:
+                        self._answered = True
+                        self.trace.started_answering(self._workers.now(), self.node)
+                    self.meter.add(message)
                     yield message
-            elif isinstance(message, Finished):
-                self.queue_seconds = message.queue_seconds
-                self._release(cancel=False)
-                if message.last is not None:
-                    yield message.last
-                yield self._answer.complete(message.finish)
-                return
-            elif isinstance(message, Fail | Refuse):
-                self._raise_if_final(message)
-                for event in await self._replace_worker(message.reason):
-                    yield event
+                elif isinstance(message, Progress):
+                    if not self._answered:
+                        self._note_progress(message)
+                        yield message
+                elif isinstance(message, Finished):
+                    self.queue_seconds = message.queue_seconds
+                    self._note_finished(message)
+                    self._release(cancel=False)
+                    if message.last is not None:
+                        yield message.last
+                    yield self._answer.complete(message.finish)
+                    return
+                elif isinstance(message, Fail | Refuse):
+                    self._raise_if_final(message)
+                    for event in await self._replace_worker(message.reason, message.code):
+                        yield event
+        except JobError as error:
+            self.trace.failed(self._workers.now(), error.code)
+            raise
 
     async def close(self) -> None:
         """See mesh.ports.Run."""
+        self.trace.cancelled(self._workers.now())
         self._release(cancel=True)
 
     def check_silence(self, now: float, waking: float) -> None:
@@ -191,15 +182,20 @@ class MeshRun:
         recovery, _ = decide_recovery(self._job, self._model, self._answer)
         return float("inf") if recovery == "fail" else STALL_SECONDS
 
-    async def _candidates(self) -> list[Candidate]:
-        found = await self._workers.candidates(self._job.model)
-        left = [c for c in found if c.node not in self._failed and self._may_take(c)]
-        if not left or len(self._failed) > MAX_FAILURES:
+    async def _choose(self) -> Decision:
+        if len(self._failed) > MAX_FAILURES:
             raise all_failed(self._job.model, self._refusals)
-        return left[:MAX_ROUND]
+        model, workers = self._job.model, self._workers
+        decision = await workers.choose(model, self._demand, self._marks, self._may_take)
+        self.trace.decided(workers.now(), decision)
+        if not decision.order and not decision.excluded:
+            raise all_failed(model, self._refusals)
+        return decision
 
     def _may_take(self, candidate: Candidate) -> bool:
-        """Only the same weights may go on with what they began."""
+        """None that failed; and only the same weights may go on with what they began."""
+        if candidate.node in self._failed:
+            return False
         if not self._job.resume or self._model is None:
             return True
         return same_weights(candidate.model.ref, self._model)
@@ -211,6 +207,9 @@ class MeshRun:
         self._answered = False
         self._fix_seed(candidate.model.ref)
         self._workers.hold(self, candidate.node)
+        now = self._workers.now()
+        self.meter.begin(candidate.node, candidate.model.ref.name, now)
+        self.trace.offered(now, candidate.node, self.attempts)
         try:
             self._attempt = await self._workers.start_attempt(
                 candidate, self._job, self._request, self.attempts
@@ -220,15 +219,28 @@ class MeshRun:
             answer = await self._receive()
         except (LinkError, WireError, TimeoutError) as error:
             log.info("job %s: %s is no way: %r", self._request.job_id, candidate.node, error)
+            self.trace.unreachable(self._workers.now(), candidate.node, cause_of(error))
             self._give_up(candidate.node)
             return False
         if not isinstance(answer, Refuse):
-            self._first = None if isinstance(answer, Accept) else answer
-            self._model = candidate.model.ref
+            self._note_accepted(candidate, answer)
             return True
         self._give_up(candidate.node, forever=False)
         self._judge(candidate, answer)
         return False
+
+    def _note_accepted(self, candidate: Candidate, answer: WorkerMessage) -> None:
+        self._model = candidate.model.ref
+        self.trace.accepted(self._workers.now(), candidate.node)
+        self._workers.note_accepted(candidate.node, answer, self._marks)
+        self._first = None if isinstance(answer, Accept) else answer
+
+    def _note_finished(self, message: Finished) -> None:
+        now = self._workers.now()
+        if message.last is not None:
+            self.meter.add(message.last)
+        self.meter.end(now, whole=not self._job.resume)
+        self.trace.finished(now, self.node)
 
     def _fix_seed(self, model: ModelRef) -> None:
         """Draw a seed if the client left it open: all workers of the job have to draw alike."""
@@ -240,6 +252,8 @@ class MeshRun:
 
     def _judge(self, candidate: Candidate, refusal: Refuse) -> None:
         """What a worker's refusal means for the rest of the search."""
+        now, retry_after = self._workers.now(), refusal.retry_after
+        self.trace.refused(now, candidate.node, refusal.code, retry_after)
         if refusal.code == "busy":
             self._waited_for_slot = True
             self._eta = refusal.retry_after or self._eta
@@ -256,7 +270,9 @@ class MeshRun:
         remaining = max(0.0, self._deadline - self._workers.now())
         self._waited_for_slot = True
         spread = self._workers.rng.uniform(1.0, 1.5)
-        await asyncio.sleep(min(remaining, max(PAUSE_LEAST, min(waits)) * spread))
+        wait = min(remaining, max(PAUSE_LEAST, min(waits)) * spread)
+        self.trace.waited(self._workers.now(), wait)
+        await asyncio.sleep(wait)
 
     async def _receive(self) -> WorkerMessage:
         assert self._attempt is not None
@@ -270,6 +286,8 @@ class MeshRun:
     def _note_progress(self, progress: Progress) -> None:
         self._waited_for_slot = self._waited_for_slot or progress.state == "queued"
         self._eta = progress.eta or self._eta
+        if progress.state == "queued":
+            self.meter.still_queued(self._workers.now())
 
     def _check_deadline(self) -> None:
         if self._workers.now() < self._deadline:
@@ -279,11 +297,12 @@ class MeshRun:
             raise overloaded(self._job.model, self._eta)
         raise JobFailed(f"No node gave a first answer within {self._request.deadline:g} s")
 
-    async def _replace_worker(self, reason: str) -> tuple[Resumed, ...]:
+    async def _replace_worker(self, reason: str, code: str) -> tuple[Resumed, ...]:
         """Go on elsewhere; what to tell the client of it. Raises JobError where that is wrong."""
         node, model = self.node, self._model
         assert model is not None
         log.warning("job %s on %s: %r", self._request.job_id, node, reason)
+        self.trace.lost(self._workers.now(), node, code, self.meter.characters)
         recovery, why = decide_recovery(self._job, model, self._answer)
         if self._answered:
             self._losses += 1
@@ -296,6 +315,7 @@ class MeshRun:
         if recovery == "restart":
             self._workers.counters.restarted += 1
             self._answer = Answer(self._job.sampling.n)
+            self.meter.characters = 0
             self._check_deadline()
             await self.find_worker()
             return ()
@@ -316,6 +336,7 @@ class MeshRun:
                 await asyncio.sleep(SUCCESSOR_PAUSE)
             else:
                 workers.counters.resumed += 1
+                self.trace.resumed(workers.now(), self.node, self.meter.characters)
                 return Resumed(self.node)
 
     def _resume_on(self, model: ModelRef) -> None:
@@ -345,4 +366,5 @@ class MeshRun:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel() if cancel else attempt.settle()
+        self.meter.stop()
         self._workers.let_go(self)

@@ -11,9 +11,12 @@ from mesh.errors import (
     InvalidRequest,
     JobError,
     JobFailed,
+    LinkClosed,
     ModelUnavailable,
     NotSupported,
     Overloaded,
+    StreamReset,
+    WireError,
 )
 from mesh.ports import Request
 
@@ -58,6 +61,17 @@ def overloaded(model: str, eta: float) -> Overloaded:
         f"Every node that serves '{model}' is busy; try again in {retry_after} s",
         retry_after=retry_after,
     )
+
+
+def cause_of(error: Exception) -> str:
+    """A code for how an attempt broke off; never a peer's words."""
+    if isinstance(error, LinkClosed):
+        return f"link_{error.cause}"
+    if isinstance(error, StreamReset):
+        return "reset"
+    if isinstance(error, WireError):
+        return "protocol"
+    return "timeout" if isinstance(error, TimeoutError) else "no_way"
 
 
 def lost(reason: str) -> JobFailed:
