@@ -131,7 +131,9 @@ class Neighbourhood:
         if record is None:
             return
         try:
-            await self._links.connect(node, record.addresses, timeout=DIAL_TIMEOUT)
+            link = await self._links.connect(node, record.addresses, timeout=DIAL_TIMEOUT)
+            if "coordinator" in record.roles and "coordinator" not in link.roles:
+                self._note_failure(node)  # it has no grant: look elsewhere for a while
         except LinkError as error:
             log.debug("a neighbour cannot be dialled node=%s cause=%s", node, error)
             self._note_failure(node)

@@ -102,10 +102,11 @@ class DiscoveringMesh:
         dialable: bool = True,
         mesh_id: MeshId = MESH,
         most_links: int = 16,
+        roles: tuple[Role, ...] = ("worker",),
     ) -> DiscoveringNode:
-        """A node that knows nobody yet."""
+        """A node that knows nobody yet; its roles count as granted."""
         key = NodeKey(Ed25519PrivateKey.from_private_bytes(self.rng.randbytes(32)))
-        links = self.network.join(key.node_id, reachable=dialable)
+        links = self.network.join(key.node_id, roles=roles, reachable=dialable)
         tasks, clock = Tasks(f"node {key.node_id[:8]}"), LoopClock()
         rng = Random(self.rng.random())
         hold: list[Neighbourhood] = []
@@ -134,7 +135,7 @@ class DiscoveringMesh:
         )
         hold.append(neighbourhood)
         node = DiscoveringNode(key, links, tasks, directory, kademlia, neighbourhood, dialable)
-        node.offer(*models)
+        node.offer(*models, roles=roles)
         directory.start()
         kademlia.start()
         neighbourhood.start()

@@ -1,0 +1,1 @@
+"""What coordinators know of all nodes, and how gateways learn of it."""
