@@ -51,15 +51,16 @@ class WordsEngine:
 class Shelf:
     """One engine, one model: what a catalog would say."""
 
-    def __init__(self, engine: Any = None, slots: int = 1) -> None:
+    def __init__(self, engine: Any = None, slots: int = 1, model: ModelRef = MODEL) -> None:
         self.engine = engine
         self.slots = slots
+        self.model = model
 
     def find(self, model: str) -> tuple[Engine, ModelRef, int] | None:
-        return (self.engine, MODEL, self.slots) if self.engine and model == "m" else None
+        return (self.engine, self.model, self.slots) if self.engine and model == "m" else None
 
     def models(self) -> tuple[ServedModel, ...]:
-        return (ServedModel(MODEL, self.slots),) if self.engine else ()
+        return (ServedModel(self.model, self.slots),) if self.engine else ()
 
     def observe(self, model: ModelRef, tokens: int, seconds: float) -> None:
         """Nothing is learned here."""
@@ -122,18 +123,20 @@ class ServingMesh:
         )
         self.dispatch.start()
 
-    def add_worker(self, engine: WordsEngine, *, slots: int = 1, queue_limit: int = 8) -> NodeId:
+    def add_worker(
+        self, engine: Any, *, slots: int = 1, queue_limit: int = 8, model: ModelRef = MODEL
+    ) -> NodeId:
         """A node that serves "m" by a real host."""
-        host = self._host(Shelf(engine, slots), queue_limit)
-        return self.add_node(host.serve, slots=slots)
+        host = self._host(Shelf(engine, slots, model), queue_limit)
+        return self.add_node(host.serve, slots=slots, model=model)
 
-    def add_node(self, serve: Serve, *, slots: int = 1) -> NodeId:
+    def add_node(self, serve: Serve, *, slots: int = 1, model: ModelRef = MODEL) -> NodeId:
         """A node that claims to serve "m" and does what `serve` does with offers."""
         links = self.network.join()
         self.nodes.append(links)
         links.serve(StreamKind.JOB, serve)
         record = NodeRecord(links.node_id, 1, 0.0, 60.0, links.addresses, ("worker",), "ready")
-        served = ServedModel(MODEL, slots)
+        served = ServedModel(model, slots)
         peer = Peer(record, Load(slots=slots, job_seconds=0.5), 0.001, True)
         self.view.listed[links.node_id] = Provider(peer, served)
         return links.node_id
@@ -146,6 +149,10 @@ class ServingMesh:
             return "".join(text), run.node, run.attempts
         finally:
             await run.close()
+
+    def host_of(self, engine: Any, *, slots: int = 1, model: ModelRef = MODEL) -> Host:
+        """A host for `add_node`, for stories that stand between it and the gateway."""
+        return self._host(Shelf(engine, slots, model))
 
     def _host(self, shelf: Shelf, queue_limit: int = 8) -> Host:
         host = Host(engines=shelf, clock=LoopClock(), tasks=self.tasks, queue_limit=queue_limit)
