@@ -13,8 +13,12 @@ class Window:
     """Counts tokens sent and taken; reads the gateway's words only when there is no room left."""
 
     def __init__(self, size: int, receive: Callable[[], Awaitable[bytes | None]]) -> None:
-        """`size` in tokens, at least 1; `receive` gives the gateway's next message."""
+        """`size` in tokens, at least 1; `receive` gives the gateway's next message.
+
+        The gateway tells after every half window, so less than that may stay untold for ever.
+        """
         self._size = size
+        self._half = max(1, size // 2)
         self._receive = receive
         self._sent = 0
         self._taken = 0
@@ -22,7 +26,7 @@ class Window:
     async def make_room(self, chunk: Chunk) -> None:
         """Return when the chunk may be sent. Raises LinkError when nobody will take it."""
         tokens = count_tokens(chunk)
-        while self._sent > self._taken and self._sent - self._taken + tokens > self._size:
+        while (ahead := self._sent - self._taken) >= self._half and ahead + tokens > self._size:
             await self._read()
         self._sent += tokens
 

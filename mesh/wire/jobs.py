@@ -5,8 +5,8 @@ on. What goes on is Progress and Chunk, then one Finish or Fail. The gateway can
 the stream with RESET_CANCELLED.
 A job of more than MAX_OFFER bytes is offered as a head without content and `body_size`; after
 Accept the gateway sends the whole job in Body parts, which the worker reads when it has a slot.
-A gateway that offers a `window` says by Taken how many tokens its client has taken; the worker
-stays within so many tokens of that, and so little is lost with it.
+A gateway that offers a `window` says by Taken how many tokens its client has taken, after every
+half window at the latest; the worker stays within a window of that, so that little is lost with it.
 Each message is a msgpack array whose first item is its number; items and map keys a reader does
 not know are ignored, so newer nodes may append.
 """

@@ -29,9 +29,11 @@ log = logging.getLogger(__name__)
 
 LOCAL_BUFFER = 4
 """Messages the own host may be ahead of the client."""
-WINDOW, TAKEN_EVERY = 16, 8
-"""Tokens a peer may be ahead of the client, and those after which it is told what was taken. At a
-round trip of 0.2 s a stream still reaches 80 tokens a second."""
+WINDOW = 16
+"""Tokens a peer may be ahead of the client. At a round trip of 0.2 s a stream still reaches 80
+tokens a second."""
+TAKEN_EVERY = WINDOW // 2
+"""Tokens after which the peer is told what was taken; half a window, as it counts on."""
 
 
 class Attempt(Protocol):
