@@ -243,5 +243,6 @@ def _build_gateway(
             allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds
         ),
         mesh_websocket=base.links.accept_websocket,
+        traces=work.dispatch.traces,
         clock=base.clock,
     )

@@ -46,6 +46,9 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("node.cli.status", "show what the running node is and does"),
     "peers": Entry("node.cli.peers", "list the nodes it knows"),
     "models": Entry("node.cli.models", "list the models the mesh serves"),
+    "why": Entry("node.cli.why", "tell what happened to a request, and why"),
+    "services": Entry("node.cli.services", "say which services the mesh keeps running"),
+    "gaps": Entry("node.cli.gaps", "show which services are covered, and why others are not"),
     "probe": Entry("node.cli.probe_command", "show this machine's hardware"),
     "edge": Entry("node.cli.edge", "run an edge router, where nodes find their first peers"),
     "mesh": Entry(

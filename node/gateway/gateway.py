@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+from coordinator.scheduling.trace import Traces
 from mesh.clock import Clock, SystemClock
 from mesh.ids import NodeId
 from mesh.ports import Accounts, Dispatch, View
@@ -18,8 +19,10 @@ from node.gateway.metrics import Metrics
 from node.gateway.openai_handlers import OpenAIHandlers
 from node.gateway.routes import Route
 from node.gateway.server import Server
+from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
 from node.gateway.text_handlers import TextHandlers
+from node.gateway.why_handler import PREFIX, WhyHandler
 
 
 class Gateway:
@@ -33,12 +36,16 @@ class Gateway:
         view: View,
         accounts: Accounts,
         suppliers: Suppliers,
+        services: ServiceHandlers | None = None,
         settings: GatewaySettings | None = None,
         mesh_websocket: MeshWebSocket | None = None,
         clock: Clock | None = None,
         lean: bool = True,
+        traces: Traces | None = None,
     ) -> None:
-        """`mesh_websocket` serves GET /mesh; `lean` False is for comparison only."""
+        """`services` None: this gateway tells nothing of services. `mesh_websocket` serves GET
+        /mesh; `lean` False is for comparison only.
+        """
         settings = settings or GatewaySettings()
         clock = clock or SystemClock()
         self._metrics = Metrics()
@@ -57,7 +64,9 @@ class Gateway:
         text = TextHandlers(
             generation=generation, serves=info.serves, engine_of=info.engine_of, clock=clock
         )
-        self.routes = build_routes(OpenAIHandlers(generation), text, info)
+        why = WhyHandler(Traces() if traces is None else traces)
+        self.routes = build_routes(OpenAIHandlers(generation), text, info, why)
+        self.routes += [] if services is None else services.routes()
         self._application = Application(
             routes=self.routes,
             accounts=accounts,
@@ -102,7 +111,7 @@ class Gateway:
 
 
 def build_routes(
-    openai: OpenAIHandlers, text: TextHandlers, info: InfoHandlers
+    openai: OpenAIHandlers, text: TextHandlers, info: InfoHandlers, why: WhyHandler
 ) -> list[Route[Handler]]:
     """The route table. Every route asks for credentials unless it says `open`."""
     return [
@@ -120,6 +129,7 @@ def build_routes(
         Route("GET", "/api/node", _answering(info.node)),
         Route("GET", "/api/peers", _answering(info.peers)),
         Route("GET", "/api/models", _answering(info.model_details)),
+        Route("GET", PREFIX, _answering(why.why), label="/api/requests/{id}/why"),
         Route("GET", "/", _answering(info.page), open=True),
         Route("GET", "/openapi.json", _answering(info.openapi)),
     ]

@@ -122,6 +122,7 @@ class Generation:
             principal=incoming.principal,
             deadline=self._settings.first_byte_seconds,
             privacy=privacy_of(incoming.head.headers),
+            request_id=incoming.request_id,
         )
         return await self._dispatch.submit(job, request)
 
