@@ -186,6 +186,21 @@ class Config(BaseModel):
         unit="bytes, or with a suffix: 4GiB",
         cost="That memory is not there for others.",
     )
+    models_dir: Annotated[Path | None, PlainValidator(optional(parse_path))] = setting(
+        None,
+        "Folder of GGUF files that the mesh's coordinators may have served here, with the llama "
+        "engine. Names from elsewhere are only looked up among these files.",
+        flag="--models-dir",
+        metavar="DIR",
+        cost="The start of every file is read at start; what runs takes memory.",
+    )
+    assignable: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        True,
+        "Let the mesh's coordinators start and stop models on this node, within its limits. What "
+        "`engines` names is never touched.",
+        flag="--no-assign",
+        cost="A coordinator decides which of the models held here take memory.",
+    )
     aliases: Annotated[Mapping[str, str], PlainValidator(parse_aliases)] = setting(
         lambda: MappingProxyType({}),
         "Other names for models: a client that asks for the first gets the second.",

@@ -67,19 +67,14 @@ class Activation:
         *,
         shelf: Shelf,
         busy_with: Callable[[Engine], int],
-        resources: Callable[[], Resources],
         available_memory: Callable[[], int],
-        on_change: Callable[[], None],
         clock: Clock,
         tasks: Tasks,
         assignable: bool = True,
     ) -> None:
-        """`on_change`: `runnable` is no longer what it was."""
         self._shelf = shelf
         self._busy_with = busy_with
-        self._resources = resources
         self._available_memory = available_memory
-        self._on_change = on_change
         self._clock = clock
         self._tasks = tasks
         self._held: dict[str, Startable] = {}
@@ -87,13 +82,21 @@ class Activation:
         self._failed: dict[str, str] = {}
         self._wanted: tuple[tuple[str, str], ...] = ()
         self._epoch = (-1, -1)
+        self._watchers: list[Callable[[], None]] = []
         self._looking: asyncio.Task[None] | None = None
         self.assignable = assignable
+        self.resources = Resources()
+        """What this node gives at most; nothing until it is known."""
 
-    def hold(self, startables: Sequence[Startable]) -> None:
-        """What this node could start from now on. What runs already goes on."""
+    def hold(self, startables: Sequence[Startable], resources: Resources) -> None:
+        """What this node could start from now on, within what. What runs already goes on."""
         self._held = {one.runnable.model: one for one in startables}
-        self._on_change()
+        self.resources = resources
+        self._tell()
+
+    def on_change(self, watcher: Callable[[], None]) -> None:
+        """Be told when `runnable` or `resources` are no longer what they were."""
+        self._watchers.append(watcher)
 
     def runnable(self) -> tuple[Runnable, ...]:
         """What to tell the mesh: what could be started or was, the owner's own engines left out."""
@@ -125,7 +128,11 @@ class Activation:
         self.assignable = False
         self._wanted = ()
         self._follow()
-        self._on_change()
+        self._tell()
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
     def _follow(self) -> Steps:
         steps = plan(self._wanted, self._situation())
@@ -148,7 +155,7 @@ class Activation:
             },
             own=self._own(),
             failed=self._failed,
-            resources=self._resources(),
+            resources=self.resources,
             available=self._available_memory(),
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mesh.capability import Resources, Runnable
 from mesh.errors import WireError
-from services.engines.demo.engine import DemoEngine
+from services.engines.demo.engine import DEFAULT_SLOTS, MAX_SLOTS, DemoEngine
 from services.engines.demo.facts import FOLDER
 from services.engines.engine import Engine
 from services.engines.llama import CONTEXT, LlamaEngine, model_name
@@ -47,7 +47,7 @@ def demo_startable(slots: int | None = None, rate: float | None = None) -> Start
     """The model that ships with the package."""
 
     def make(card: int | None) -> Engine:
-        return DemoEngine(rate=rate) if slots is None else DemoEngine(slots=slots, rate=rate)
+        return DemoEngine(slots=min(slots or DEFAULT_SLOTS, MAX_SLOTS), rate=rate)
 
     return Startable(Runnable("demo", "demo", memory=DEMO_MEMORY + _size([FOLDER])), make)
 

@@ -55,6 +55,11 @@ class Api:
         with self._exchange("POST", path, body, timeout) as response:
             return _parse(response.read(MAX_ANSWER)), response.headers.get("x-electrons-node", "")
 
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        """Change something by PUT or DELETE; the JSON answer. Raises ApiError, NoDaemon."""
+        with self._exchange(method, path, body, ANSWER_PATIENCE) as response:
+            return _parse(response.read(MAX_ANSWER))
+
     @contextmanager
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, Iterator[str]]]:
         """Send JSON; the serving node's id and the answer's lines. Leaving the block cancels."""

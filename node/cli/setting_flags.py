@@ -8,7 +8,7 @@ from typing import Any
 from node.config import Config, extras_of
 
 REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants"})
-SWITCHES = {"mdns": False, "json_output": True}
+SWITCHES = {"mdns": False, "assignable": False, "json_output": True}
 """Flags without a value, and what giving them means."""
 
 

@@ -66,6 +66,12 @@ UNAUTHORISED = Fault(
     "a valid API key is required: send it as 'Authorization: Bearer KEY'",
     headers=[("www-authenticate", "Bearer")],
 )
+NOT_ADMIN = Fault(
+    403,
+    "admin_required",
+    "only the administrator may do this: use the commands on the node's own machine, or the token "
+    "that its run.json holds",
+)
 TOO_LARGE = Fault(413, "request_too_large", f"the body is larger than {MAX_BODY} bytes")
 TOO_SLOW = Fault(408, "request_timeout", "the request did not arrive in time")
 HEAD_TOO_LARGE = Fault(431, "headers_too_large", "the request's headers are too large")
