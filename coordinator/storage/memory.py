@@ -18,6 +18,15 @@ class _Inode:
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
     """Writes (offset, data) and truncations (size, None)."""
 
+    def settle(self) -> None:
+        """Bring what is pending, and only that, to the disk."""
+        for offset, data in self.pending:
+            if data is None:
+                _cut(self.durable, offset)
+            else:
+                _put(self.durable, offset, data)
+        self.pending.clear()
+
 
 @dataclass(slots=True)
 class Faults:
@@ -70,8 +79,7 @@ class MemoryFile:
             self._inode.pending.clear()
             raise OSError(5, "Input/output error")
         if not self._faults.sync_lies:
-            self._inode.durable[:] = self._inode.current
-            self._inode.pending.clear()
+            self._inode.settle()
 
     def close(self) -> None:
         return
@@ -89,8 +97,9 @@ class MemoryFolder:
     def __init__(self) -> None:
         self.faults = Faults()
         self._names: dict[str, _Inode] = {}
-        self._history: list[dict[str, _Inode]] = [{}]
-        """The folder at its last sync, then after each change since."""
+        self._durable: dict[str, _Inode] = {}
+        self._pending: list[dict[str, _Inode | None]] = []
+        """Changes of names since the last sync; each happens wholly or not at all."""
 
     def names(self) -> list[str]:
         return sorted(self._names)
@@ -100,27 +109,29 @@ class MemoryFolder:
 
     def open(self, name: str) -> MemoryFile:
         if name not in self._names:
-            self._changed({**self._names, name: _Inode()})
+            self._change({name: _Inode()})
         return MemoryFile(self._names[name], self.faults)
 
     def rename(self, old: str, new: str) -> None:
-        moved = {**self._names, new: self._find(old)}
-        del moved[old]
-        self._changed(moved)
+        self._change({new: self._find(old), old: None})
 
     def remove(self, name: str) -> None:
         self._find(name)
-        self._changed({key: node for key, node in self._names.items() if key != name})
+        self._change({name: None})
 
     def sync(self) -> None:
         self.faults.step()
         if not self.faults.sync_lies:
-            self._history = [self._names]
+            self._durable = dict(self._names)
+            self._pending.clear()
 
     def power_loss(self, rng: Random) -> None:
-        """Keep what was synced; of later changes a part, torn sector by sector and in order."""
-        self._names = rng.choice(self._history)
-        self._history = [self._names]
+        """Keep what was synced; of later changes any part, torn sector by sector."""
+        for change in self._pending:
+            if rng.random() < 0.5:
+                _rename(self._durable, change)
+        self._pending.clear()
+        self._names = dict(self._durable)
         for inode in self._names.values():
             for offset, data in inode.pending:
                 if rng.random() < 0.5:
@@ -143,10 +154,18 @@ class MemoryFolder:
             raise FileNotFoundError(2, "No such file", name)
         return self._names[name]
 
-    def _changed(self, names: dict[str, _Inode]) -> None:
-        self._names = names
-        self._history.append(names)
+    def _change(self, change: dict[str, _Inode | None]) -> None:
+        _rename(self._names, change)
+        self._pending.append(change)
         self.faults.step()
+
+
+def _rename(names: dict[str, _Inode], change: dict[str, _Inode | None]) -> None:
+    for name, inode in change.items():
+        if inode is None:
+            names.pop(name, None)
+        else:
+            names[name] = inode
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:

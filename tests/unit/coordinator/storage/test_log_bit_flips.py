@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
-from coordinator.consensus.entry import Entry, HardState, Members, SnapshotMark
+from coordinator.consensus.entry import Entry, HardState, Members, SnapshotMark, Stored
 from coordinator.storage.layout import SYNCED
 from coordinator.storage.memory import MemoryFolder
+from coordinator.storage.reading import read_log
 from coordinator.storage.segments import Compact, Save, SegmentedLog
 from mesh.errors import StorageError
 from mesh.ids import NodeId
@@ -28,27 +29,30 @@ def small_log(folder: MemoryFolder, entries: Make) -> None:
     log.commit([Save(HardState(3, NODE), [])])
 
 
+def what_is_read(folder: MemoryFolder) -> Stored:
+    """What a start would find; changes nothing."""
+    found = read_log(folder)
+    assert found is not None
+    return found.tail.stored()
+
+
 def test_every_flipped_bit_is_found_or_harmless(folder: MemoryFolder, entries: Make) -> None:
     small_log(folder, entries)
-    true = SegmentedLog(copy.deepcopy(folder)).load()
+    true = what_is_read(folder)
     found = harmless = 0
     for name in folder.names():
         size = len(folder.read(name))
         # All of the marker's two slots, not the thousands of unused bytes between them.
         places = range(size) if name != SYNCED else [*range(24), *range(4096, 4120)]
-        for place in places:
-            for bit in range(8):
-                damaged = copy.deepcopy(folder)
-                damaged.flip(name, place * 8 + bit)
-                try:
-                    stored = SegmentedLog(damaged).load()
-                except StorageError as error:
-                    assert name in str(error)
-                    found += 1
-                else:
-                    assert stored == true, f"{name} byte {place} bit {bit}"
-                    assert name == SYNCED
-                    harmless += 1
+        for bit in (place * 8 + bit for place in places for bit in range(8)):
+            folder.flip(name, bit)
+            try:
+                assert what_is_read(folder) == true and name == SYNCED, f"{name} bit {bit}"
+                harmless += 1
+            except StorageError as error:
+                assert name in str(error)
+                found += 1
+            folder.flip(name, bit)
     assert found > 3000 and harmless > 300
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from coordinator.consensus.entry import Entry, HardState, Members, SnapshotMark
-from coordinator.storage.layout import FORMAT, MANIFEST, SYNCED, segment_name, segment_numbers
+from coordinator.storage.layout import (
+    FORMAT,
+    MANIFEST,
+    SLOT_SPACING,
+    SYNCED,
+    Synced,
+    encode_slot,
+    segment_name,
+    segment_numbers,
+)
 from coordinator.storage.memory import MemoryFolder
 from coordinator.storage.record import MAX_DATA
 from coordinator.storage.segments import Compact, Save, SegmentedLog
@@ -179,6 +188,22 @@ def test_a_synced_end_that_was_cut_off_is_found(filled: MemoryFolder, reopened: 
     last = segment_name(segment_numbers(filled.names())[-1])
     filled.open(last).truncate(len(filled.read(last)) - 1)
     with pytest.raises(StorageDamaged, match=last):
+        reopened().load()
+
+
+def test_a_marker_ahead_of_the_manifest_vouches_for_all(
+    filled: MemoryFolder, reopened: Reopen
+) -> None:
+    """As after a crash between the two: the next segment was begun, so this one was synced."""
+    newest = segment_numbers(filled.names())[-1]
+    for start in (0, SLOT_SPACING):
+        filled.open(SYNCED).write(start, encode_slot(Synced(newest + 1, 50)))
+    name = segment_name(newest)
+    assert len(reopened().load().entries) == 39
+    for start in (0, SLOT_SPACING):
+        filled.open(SYNCED).write(start, encode_slot(Synced(newest + 1, 50)))
+    filled.open(name).truncate(len(filled.read(name)) - 1)
+    with pytest.raises(StorageDamaged, match=name):
         reopened().load()
 
 
