@@ -61,7 +61,7 @@ class LocalHealth:
         return min(MOST_PATIENCE, 1.0 + late / LAG_UNIT)
 
     def trouble(self, now: float) -> str:
-        """What is wrong, in words for people; "" when nothing is."""
+        """What is wrong, in words for people; "" when nothing is. Steady: it is published."""
         failing = [
             service
             for service, (in_a_row, at) in self._crashed.items()
@@ -70,7 +70,7 @@ class LocalHealth:
         if failing:
             return f"{', '.join(sorted(failing)[:3])} crashes again and again"
         if self._overloaded:
-            return f"the machine is overloaded: this node wakes {self._mean:.1f} s late"
+            return "the machine is overloaded: this node runs late"
         return ""
 
     def _faded(self, now: float) -> float:

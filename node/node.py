@@ -12,6 +12,7 @@ from mesh.capability import NodeState, Role
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
+from node.assigning import take_stock
 from node.banner import Banner
 from node.config import Config
 from node.config_addresses import Address
@@ -21,6 +22,9 @@ from node.report import Report
 from node.succession import copy_listening
 
 log = logging.getLogger(__name__)
+
+STATE_EVERY = 1.0
+"""Seconds between looks at this node's own health."""
 
 
 class ElectronsNode:
@@ -51,6 +55,7 @@ class ElectronsNode:
         self._tasks = tasks
         self._closing = AsyncExitStack()
         self._draining = False
+        self._told: tuple[NodeState, str] = ("starting", "")
         self.token = token
 
     @property
@@ -74,18 +79,22 @@ class ElectronsNode:
         closing.push_async_callback(work.catalog.close)
         probing = self._tasks.spawn(self._report.probe(), "hardware")
         work.catalog.on_change(self._publish)
+        work.activation.on_change(self._publish)
         await work.catalog.start()
         self._publish()
         work.host.start()
         work.dispatch.start()
         discovery.directory.start()
         discovery.table.start()
+        discovery.registry.start()
+        self._tasks.supervise(self._watch_state, "state")
         closing.push_async_callback(self._leave)
         discovery.neighbourhood.start()
         closing.push_async_callback(self._gateway.close)
         address = self._config.http
         await self._gateway.start(address.host, address.port, inherited=self._inherited)
         await probing
+        await take_stock(work.activation, self._report.hardware, self._config)
         closing.push_async_callback(discovery.bootstrap.close)
         discovery.bootstrap.start()
         discovery.announcer.start()
@@ -140,16 +149,27 @@ class ElectronsNode:
     def _publish(self) -> None:
         """Tell the mesh what this node is and serves now."""
         directory, work = self._discovery.directory, self._work
-        state: NodeState = "draining" if self._draining else "ready"
+        state, reason = self._report.own_state()
         record = directory.set_own(
             addresses=self._links.addresses,
             roles=self._roles,
             state=state,
             models=() if self._draining else work.catalog.models(),
             version=VERSION,
+            resources=work.activation.resources,
+            runnable=work.activation.runnable(),
+            reason=reason,
         )
+        self._told = state, reason
         self._discovery.table.offer(record)
         directory.set_load(work.host.load())
+
+    async def _watch_state(self) -> None:
+        """Publish when this node's own health changes, which nobody announces."""
+        while True:
+            await asyncio.sleep(STATE_EVERY)
+            if self._report.own_state() != self._told:
+                self._publish()
 
     async def _leave(self) -> None:
         await self._discovery.table.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.registry.registry import Registry
 from dht.announcer import EdgeAnnouncer
 from dht.bootstrap import Bootstrap
 from dht.directory import Directory
 from dht.kademlia import KademliaDirectory
 from dht.neighbourhood import Neighbourhood
 from node.dispatch.mesh_dispatch import MeshDispatch
+from services.activation import Activation
 from services.catalog import Catalog
 from services.host import Host
 
@@ -23,6 +25,7 @@ class Discovery:
     neighbourhood: Neighbourhood
     bootstrap: Bootstrap
     announcer: EdgeAnnouncer
+    registry: Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,4 @@ class Work:
     catalog: Catalog
     host: Host
     dispatch: MeshDispatch
+    activation: Activation

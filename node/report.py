@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mesh.capability import Role
+from mesh.capability import NodeState, Role
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
@@ -16,6 +16,7 @@ from node.gateway.settings import Health
 from node.hardware.hardware import Hardware
 from node.hardware.probe import probe_hardware
 from node.hardware.summary import summarise
+from node.own_state import own_state
 from node.parts import Discovery, Work
 from node.standing import Standing, missing_grants
 
@@ -32,7 +33,9 @@ class Report:
         links: LinkPool,
         discovery: Discovery,
         work: Work,
+        trouble: Callable[[], str] = lambda: "",
     ) -> None:
+        """`trouble` tells what is wrong with this node's own health."""
         self._config = config
         self._roles = roles
         self._standing = standing
@@ -40,9 +43,12 @@ class Report:
         self._directory = discovery.directory
         self._table = discovery.table
         self._bootstrap = discovery.bootstrap
+        self._registry = discovery.registry
+        self._trouble = trouble
         self._catalog = work.catalog
         self._host = work.host
         self._dispatch = work.dispatch
+        self._activation = work.activation
         self._hardware: Hardware | None = None
         self.draining = False
 
@@ -50,9 +56,20 @@ class Report:
         """Look at the machine once; every probe has its own time limit."""
         self._hardware = await probe_hardware(self._config.data_dir)
 
+    @property
+    def hardware(self) -> Hardware | None:
+        """What `probe` found; None before."""
+        return self._hardware
+
     def state(self) -> str:
         """starting, first, isolated, joined or draining."""
         return "draining" if self.draining else self._bootstrap.state
+
+    def own_state(self) -> tuple[NodeState, str]:
+        """What the mesh is told of this node, and why."""
+        ailing = self._catalog.ailing()
+        engines = f"{', '.join(ailing)} does not answer" if ailing else ""
+        return own_state(draining=self.draining, troubles=(self._trouble(), engines))
 
     def health(self) -> Health:
         """Ready unless draining or cut off from a mesh that should be there."""
@@ -75,7 +92,9 @@ class Report:
         ]
         lacking = missing_grants(self._config.built_roles, self._standing)
         conflicts = [conflict.text for conflict in self._links.conflicts]
-        return (*roles, *lacking, *self._standing.notes, *self._catalog.notes(), *conflicts)
+        degraded = [note for note in (self._trouble(), self._registry.note()) if note]
+        engines = self._catalog.notes()
+        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded)
 
     def banner(self, http: str, mesh: str) -> Banner:
         """The facts for the ready line."""
@@ -107,6 +126,7 @@ class Report:
             "links": len(self._links.all()),
             "models": [asdict(model) for model in self._catalog.models()],
             "aliases": dict(self._config.aliases),
+            "assigned": [asdict(each) for each in self._activation.reports()],
             "hardware": asdict(self._hardware) if self._hardware else None,
             "notes": list(self.notes()),
         }
@@ -121,6 +141,7 @@ class Report:
             "dht_records": self._table.held,
             "jobs_in_flight": self._host.in_flight,
         }
+        figures |= self._registry.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
         figures |= _plain_figures("dht", asdict(self._table.counters))
         figures |= _plain_figures("host", asdict(self._host.counters))

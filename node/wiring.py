@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from coordinator.registry.registry import Registry
 from dht.announcer import EdgeAnnouncer
 from dht.bootstrap import Bootstrap
 from dht.directory import Directory
@@ -15,24 +16,31 @@ from dht.edge_client import EdgeClient
 from dht.kademlia import KademliaDirectory
 from dht.mdns import Mdns
 from dht.neighbourhood import Neighbourhood
+from dht.neighbours import COORDINATORS
+from dht.peer_table import MAX_NODES
 from dht.remembered import RememberedPeers
 from mesh.capability import Role
 from mesh.clock import SystemClock
+from mesh.health import LocalHealth
 from mesh.identity.boot import Boot, next_boot
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
-from mesh.links.pool import LinkPool
+from mesh.links.pool import MAX_LINKS, LinkPool
 from mesh.links.reception import Introduction
+from mesh.links.trimming import MAX_IDLE
 from mesh.ports import StreamKind
 from mesh.version import VERSION
+from node.assigning import build_activation
 from node.config import Config
+from node.coverage import AssignmentDoor, CoverageDesk
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
+from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
 from node.memory_cap import MemoryCap
-from node.network import resolve_network
+from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
 from node.parts import Discovery, Work
 from node.report import Report
@@ -41,6 +49,9 @@ from node.succession import inherited_sockets
 from services.catalog import Catalog
 from services.engine_choice import choose_engines
 from services.host import Host
+
+ALL_COORDINATORS = 16
+"""Other coordinators that a coordinator keeps links to."""
 
 KEY_FILE = "node.key"
 BOOT_FILE = "boot"
@@ -63,10 +74,21 @@ class _Base:
     roles: tuple[Role, ...]
     inherited: Mapping[str, socket.socket]
     """Listening sockets that the release before this one left open."""
+    health: LocalHealth
 
     @property
     def node_id(self) -> NodeId:
         return self.key.node_id
+
+    @property
+    def coordinates(self) -> bool:
+        return "coordinator" in self.roles
+
+    def patience(self) -> float:
+        return self.health.patience(self.clock.now())
+
+    def trouble(self) -> str:
+        return self.health.trouble(self.clock.now())
 
 
 def build(config: Config) -> ElectronsNode:
@@ -84,6 +106,7 @@ def build(config: Config) -> ElectronsNode:
         links=base.links,
         discovery=discovery,
         work=work,
+        trouble=base.trouble,
     )
     token = secrets.token_urlsafe(32)
     return ElectronsNode(
@@ -105,6 +128,7 @@ def _build_base(config: Config) -> _Base:
     boot = next_boot(config.data_dir / BOOT_FILE)
     mesh_id = resolve_network(config.network)
     clock = SystemClock()
+    health = LocalHealth()
     charters = (*read_charters(config.data_dir), *config.grants)
     standing = settle_standing(
         charters, mesh_id=mesh_id, node_id=key.node_id, now_wall=clock.wall()
@@ -123,10 +147,23 @@ def _build_base(config: Config) -> _Base:
         introduce=introduce,
         listen=(config.mesh.host, config.mesh.port),
         inherited=inherited.get("mesh"),
+        max_idle=MAX_LINKS if "coordinator" in roles else MAX_IDLE,
+        health=health,
     )
-    tasks = Tasks("node")
+    tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
     return _Base(
-        config, key, boot, mesh_id, clock, Random(), tasks, links, standing, roles, inherited
+        config=config,
+        key=key,
+        boot=boot,
+        mesh_id=mesh_id,
+        clock=clock,
+        rng=Random(),
+        tasks=tasks,
+        links=links,
+        standing=standing,
+        roles=roles,
+        inherited=inherited,
+        health=health,
     )
 
 
@@ -139,7 +176,19 @@ def _build_discovery(base: _Base) -> Discovery:
         clock=base.clock,
         tasks=base.tasks,
         rng=base.rng,
+        most=MAX_NODES + (MAX_LINKS if base.coordinates else 0),
         on_change=lambda *_: neighbourhood.wake(),
+        patience=base.patience,
+    )
+    registry = Registry(
+        own=base.node_id,
+        mesh_id=base.mesh_id,
+        directory=directory,
+        links=base.links,
+        clock=base.clock,
+        tasks=base.tasks,
+        coordinator=base.coordinates,
+        expected=is_founded(base.config.network),
     )
     table = KademliaDirectory(
         key=base.key,
@@ -157,11 +206,12 @@ def _build_discovery(base: _Base) -> Discovery:
         clock=base.clock,
         tasks=base.tasks,
         rng=base.rng,
+        coordinators=ALL_COORDINATORS if base.coordinates else COORDINATORS,
     )
     edges = [EdgeClient(url, mesh_id=base.mesh_id, own=base.node_id) for url in base.config.edge]
     bootstrap = _build_bootstrap(base, directory, edges)
     announcer = EdgeAnnouncer(directory=directory, edges=edges, tasks=base.tasks, rng=base.rng)
-    return Discovery(directory, table, neighbourhood, bootstrap, announcer)
+    return Discovery(directory, table, neighbourhood, bootstrap, announcer, registry)
 
 
 def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient]) -> Bootstrap:
@@ -206,6 +256,13 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         on_load=discovery.directory.set_load,
     )
     base.links.serve(StreamKind.JOB, host.serve)
+    activation = build_activation(
+        catalog=catalog,
+        host=host,
+        assignable=config.assignable,
+        clock=base.clock,
+        tasks=base.tasks,
+    )
     dispatch = MeshDispatch(
         node_id=base.node_id,
         links=base.links,
@@ -218,13 +275,21 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         tasks=base.tasks,
         rng=base.rng,
     )
-    return Work(catalog, host, dispatch)
+    return Work(catalog, host, dispatch, activation)
 
 
 def _build_gateway(
     base: _Base, discovery: Discovery, work: Work, report: Report, token: str
 ) -> Gateway:
     config = base.config
+    desk = CoverageDesk(
+        own=base.node_id,
+        links=base.links,
+        view=discovery.directory.view,
+        own_models=work.catalog.models,
+    )
+    door = AssignmentDoor(obey=work.activation.obey, report=desk.own_report)
+    base.links.serve(StreamKind.ASSIGNMENT, door.serve)
     return Gateway(
         node_id=base.node_id,
         dispatch=work.dispatch,
@@ -239,6 +304,7 @@ def _build_gateway(
             aliases=report.aliases,
             counters=report.counters,
         ),
+        services=ServiceHandlers(coverage=desk.ask, targets=None),
         settings=GatewaySettings(
             allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds
         ),

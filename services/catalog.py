@@ -180,6 +180,10 @@ class Catalog:
         found = self._discovery.notes() if self._discovery is not None else ()
         return (*silent, *hidden(self._shelves()), *found)
 
+    def ailing(self) -> tuple[str, ...]:
+        """Names of the engines that do not answer; `notes` says why."""
+        return tuple(one.engine.name for one in self._every() if one.gone_since is not None)
+
     def _watch(self, engine: Engine, *, found: bool) -> EngineWatch:
         return EngineWatch(
             engine, found=found, clock=self._clock, rng=self._rng, changed=self._changed

@@ -1,0 +1,15 @@
+"""What a node says its state is, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mesh.capability import NodeState
+
+
+def own_state(*, draining: bool, troubles: Sequence[str]) -> tuple[NodeState, str]:
+    """Draining comes before degraded: it takes no work in any case."""
+    if draining:
+        return "draining", "it finishes what it has and takes no more"
+    reasons = [trouble for trouble in troubles if trouble]
+    return ("degraded", "; ".join(reasons)) if reasons else ("ready", "")
