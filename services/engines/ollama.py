@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import orjson
 
@@ -26,8 +27,9 @@ from services.engines.ollama_models import (
     read_traits,
     read_version,
 )
-from services.engines.ollama_request import path_of, request_body
-from services.engines.page_reader import PageReader
+from services.engines.ollama_request import CHAT_PATH, path_of, request_body
+from services.engines.ollama_resume import OllamaResumer
+from services.engines.page_reader import PageReader, loads
 
 SLOTS = 1
 """OLLAMA_NUM_PARALLEL is 1 unless its owner says otherwise, and the API does not tell."""
@@ -43,6 +45,7 @@ class OllamaEngine:
         self._pages = PageReader(self._client)
         self._version: tuple[int, ...] | None = None
         self._traits: dict[str, Traits] = {}
+        self._resumer = OllamaResumer(self._ask, self._send)
 
     @property
     def name(self) -> str:
@@ -72,6 +75,8 @@ class OllamaEngine:
 
     def run(self, job: JobSpec, model: ModelRef) -> AsyncGenerator[Event, None]:
         """As `Engine.run`."""
+        if job.resume:
+            return self._resumer.run(job, model.name)
         return self._in_turn(job, model) if job.sampling.n > 1 else self._one(job, model)
 
     async def close(self) -> None:
@@ -102,6 +107,7 @@ class OllamaEngine:
                         yield shift(event, index)
                     else:
                         finishes.append(event)
+                        yield Chunk("", index, end=event.reasons[0])
         yield join_finishes(finishes)
 
     async def _one(
@@ -111,9 +117,23 @@ class OllamaEngine:
         if sampling.max_tokens == 0:
             yield Finish(("length",))  # Ollama would take num_predict 0 as "no limit"
             return
-        body = _encode(request_body(job, model.name, sampling))
-        reader = AnswerReader(self._client.origin, chat=job.kind == "chat", stream=job.stream)
-        stream = await self._client.stream("POST", path_of(job), body)
+        body = request_body(job, model.name, sampling)
+        async with aclosing(self._send(path_of(job), body, job)) as events:
+            async for event in events:
+                yield event
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        answer = await self._client.fetch("POST", path, _encode(body))
+        if answer.status != 200:
+            raise refusal(answer.status, answer.body[:MAX_REFUSAL], self._client.origin)
+        return loads(answer.body)
+
+    async def _send(
+        self, path: str, body: dict[str, Any], job: JobSpec
+    ) -> AsyncGenerator[Event, None]:
+        chat = path == CHAT_PATH
+        reader = AnswerReader(self._client.origin, chat=chat, stream=job.stream)
+        stream = await self._client.stream("POST", path, _encode(body))
         try:
             if stream.status != 200:
                 answer = await stream.read_all(MAX_REFUSAL)

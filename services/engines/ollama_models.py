@@ -17,6 +17,8 @@ DEFAULT_CONTEXT = 4096
 """Ollama's own default (OLLAMA_CONTEXT_LENGTH). A longer prompt is cut without a word, so no more
 is promised until /api/ps tells what a loaded model really has."""
 LOGPROBS_SINCE = (0, 12, 11)
+RESUME_SINCE = (0, 12, 11)
+"""Versions that show the prompt they would use; the first that does is some months older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def model_ref(tag: Tag, traits: Traits, loaded: int | None, version: tuple[int, 
         features.append("vision")
     if version >= LOGPROBS_SINCE:
         features.append("logprobs")
+    if version >= RESUME_SINCE and "thinking" not in traits.capabilities:
+        features.append("resume")
     return ModelRef(
         tag.name, "ollama", tag.digest, tag.quantisation, context, "text", tuple(features)
     )

@@ -18,6 +18,7 @@ from services.engines.http_client import HttpClient, Stream, Timeouts
 from services.engines.openai_answer import AnswerReader
 from services.engines.openai_probe import Kind, Prober
 from services.engines.openai_request import path_of, request_body
+from services.engines.openai_resume import OpenAIResumer
 from services.engines.sse import EventParser
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class OpenAIEngine:
     ) -> None:
         self._client = HttpClient(root_of(url), api_key=api_key, timeouts=timeouts)
         self._prober = Prober(self._client, kind)
+        self._resumer = OpenAIResumer(self._prober.tokens, self._generate)
         self._kind = kind
         self._own_choices = own_choices
         self._ask_usage = True
@@ -67,6 +69,8 @@ class OpenAIEngine:
     def run(self, job: JobSpec, model: ModelRef) -> AsyncGenerator[Event, None]:
         """As `Engine.run`. Usage is zero where the server tells none."""
         self._prober.used()
+        if job.resume:
+            return self._resumer.run(job, model, self._ids.get(model.name, model.name))
         if job.sampling.n > 1 and not self._own_choices:
             return self._in_turn(job, model)
         return self._generate(job, model, job.sampling)
@@ -110,6 +114,7 @@ class OpenAIEngine:
                         yield shift(event, index)
                     else:
                         finishes.append(event)
+                        yield Chunk("", index, end=event.reasons[0])
         yield join_finishes(finishes)
 
     async def _open(self, job: JobSpec, model: ModelRef, sampling: Sampling) -> Stream:
@@ -134,6 +139,8 @@ class OpenAIEngine:
     def _body(self, job: JobSpec, model: ModelRef, sampling: Sampling) -> bytes:
         model_id = self._ids.get(model.name, model.name)
         body = request_body(job, model_id, sampling, ask_usage=self._ask_usage)
+        if self._kind == "vllm" and "resume" in model.features:
+            body["return_token_ids"] = True  # whoever goes on with the answer wants them
         try:
             return orjson.dumps(body)
         except TypeError as error:  # a number beyond 64 bits, half a surrogate pair

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mesh.capability import ModelRef
@@ -42,6 +42,10 @@ class Card:
     id: str
     """What the server wants to hear."""
     ref: ModelRef
+
+    def with_feature(self, feature: Feature) -> Card:
+        """The card of a model that has one feature more."""
+        return Card(self.id, replace(self.ref, features=(*self.ref.features, feature)))
 
 
 def public_name(model_id: str) -> str:

@@ -17,6 +17,7 @@ from services.engines.openai_models import (
     vllm_slots,
     whole,
 )
+from services.engines.openai_tokens import LlamaTokens, Tokens, VllmTokens, continues_plainly
 from services.engines.page_reader import PageReader
 
 Kind = Literal["openai", "vllm", "llama.cpp", "lmstudio", "koboldcpp", "tgi"]
@@ -29,6 +30,9 @@ SLOTS_PATIENCE = 60.0
 """Seconds after our last job in which llama.cpp's /slots is read: the call keeps a server that
 sleeps when idle awake, unlike /props and /metrics (tools/server/README.md, "Sleeping on Idle")."""
 
+CHECKS_PER_PROBE = 4
+"""Models that are asked in one probe whether they can be resumed; the others follow in the next."""
+
 Asked = tuple[tuple[Card, ...], EngineStatus]
 
 
@@ -38,6 +42,9 @@ class Prober:
     def __init__(self, client: HttpClient, kind: Kind) -> None:
         self._pages = PageReader(client)
         self._kind = kind
+        self._continues: dict[str, bool] = {}
+        self.tokens: Tokens | None = _tokens(kind, self._pages)
+        """How the server tokenizes; None where answers cannot be gone on with exactly."""
         self._last_job = -SLOTS_PATIENCE
         self._asking: Mapping[Kind, Callable[[], Awaitable[Asked]]] = {
             "openai": self._plain,
@@ -56,17 +63,28 @@ class Prober:
         """Model cards and status. Raises EngineUnavailable."""
         try:
             cards, status = await self._asking[self._kind]()
-        except EngineUnavailable:
-            raise
         except EngineError as error:
+            self._continues.clear()  # what comes back may be another version
+            if isinstance(error, EngineUnavailable):
+                raise
             raise EngineUnavailable(str(error)) from error
         return cards, status
 
     async def _plain(self) -> Asked:
         return _asked(await self._cards(), slots=1)
 
+    async def _resumable(self, cards: tuple[Card, ...], *, ask: bool = True) -> tuple[Card, ...]:
+        """The cards with "resume" where the server shows that it goes on with answers exactly."""
+        unknown = [card.id for card in cards if card.id not in self._continues]
+        for model_id in unknown[:CHECKS_PER_PROBE]:
+            if ask and self.tokens is not None:
+                self._continues[model_id] = await continues_plainly(self.tokens, model_id)
+        return tuple(
+            card.with_feature("resume") if self._continues.get(card.id) else card for card in cards
+        )
+
     async def _vllm(self) -> Asked:
-        cards = await self._cards()
+        cards = await self._resumable(await self._cards())
         metrics = await self._pages.text("/metrics")
         context = cards[0].ref.context if cards else 0
         running = metric(metrics, "vllm:num_requests_running") or 0
@@ -81,6 +99,7 @@ class Prober:
         context = whole(settings.get("n_ctx")) if isinstance(settings, Mapping) else 0
         payload = await self._pages.json("/v1/models")
         cards = read_cards(payload, self._kind, context=context, features=llama_features(props))
+        cards = await self._resumable(cards, ask=not props.get("is_sleeping"))  # it would wake up
         slots = whole(props.get("total_slots")) or 1
         running, waiting = await self._llama_load(asleep=bool(props.get("is_sleeping")))
         return _asked(cards, slots, running, waiting)
@@ -132,3 +151,9 @@ class Prober:
 def _asked(cards: tuple[Card, ...], slots: int, running: int = 0, waiting: int = 0) -> Asked:
     models = tuple(card.ref for card in cards)
     return cards, EngineStatus(models, slots, running, waiting)
+
+
+def _tokens(kind: Kind, pages: PageReader) -> Tokens | None:
+    if kind == "vllm":
+        return VllmTokens(pages)
+    return LlamaTokens(pages) if kind == "llama.cpp" else None

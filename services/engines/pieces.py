@@ -47,7 +47,8 @@ def join(first: Chunk, second: Chunk) -> Chunk:
     if first.token_ids is not None and second.token_ids is not None:
         ids = (*first.token_ids, *second.token_ids)
     logprobs = join_logprobs(first.logprobs, second.logprobs)
-    return replace(first, text=first.text + second.text, token_ids=ids, logprobs=logprobs)
+    text = first.text + second.text
+    return replace(first, text=text, token_ids=ids, logprobs=logprobs, end=second.end)
 
 
 def join_logprobs(

@@ -21,6 +21,18 @@ class Knobs:
     """Seconds before the first byte of an answer."""
     length: int = 8
     """Tokens until the model itself stops."""
+    text: str = ""
+    """What the model answers, instead of `length` words."""
+    by_tokens: bool = False
+    """Count the tokens of the rendered prompt, as real servers do, instead of its words."""
+    thinks: bool = False
+    """The chat template puts marks of a thought before an answer that is already begun."""
+    trims: bool = False
+    """The chat template trims an answer that is already begun, as many models' do."""
+    echoes: bool = False
+    """Give out what the prompt holds of the answer once more, as some servers do."""
+    strips: bool = False
+    """Strip the spaces before what is added, as some servers do."""
     token_bytes: int = 0
     """Pad every token to this many bytes; 0 leaves the words as they are."""
     fail_after: int | None = None
@@ -87,13 +99,6 @@ class Seen:
 def token(knobs: Knobs, position: int) -> str:
     """The text of one token: a function of its position, so that answers can be compared."""
     return WORDS[position % len(WORDS)].ljust(knobs.token_bytes, "~")
-
-
-def answer(knobs: Knobs, max_tokens: int | None) -> tuple[list[str], str]:
-    """All tokens of one answer, and why it ends: "stop" or "length"."""
-    count = knobs.length if max_tokens is None else min(knobs.length, max_tokens)
-    reason = "length" if count < knobs.length else "stop"
-    return [token(knobs, position) for position in range(count)], reason
 
 
 def state(knobs: Knobs, seen: Seen) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """A server that speaks Ollama's native API and generates nothing.
 
 Copied from github.com/ollama/ollama: docs/openapi.yaml at 017eb8a and docs/api.md (2025 and
-later: `think`, `logprobs`, `capabilities`, object `format`). Unknown request fields are refused
-with 400, which the real server does not do, so that a caller's mistakes show.
+later: `think`, `logprobs`, `capabilities`, object `format`, "Request (Raw Mode)"), and for
+`_debug_render_only` api/types.go and server/routes.go (2025-11). `prompt_eval_count` counts cached
+tokens too (pull 5371). A last message of the assistant is left open, as by most templates. Unknown
+request fields are refused with 400, which the real server does not do, so that a caller's mistakes
+show.
 
 As a process: `python -m tests.fakes.ollama_server --port 0`; its URL is the first line printed.
 """
@@ -16,11 +19,15 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.knobs import Knobs, answer
+from tests.fakes.knobs import Knobs
 from tests.fakes.serving import FakeServer, serve_forever
+from tests.fakes.story import cut, render, write
 
 SHARED_FIELDS = frozenset(
-    ["model", "stream", "format", "options", "keep_alive", "think", "logprobs", "top_logprobs"]
+    [
+        *("model", "stream", "format", "options", "keep_alive", "think", "logprobs"),
+        *("top_logprobs", "_debug_render_only"),
+    ]
 )
 CHAT_FIELDS = SHARED_FIELDS | {"messages", "tools"}
 GENERATE_FIELDS = SHARED_FIELDS | {"prompt", "suffix", "system", "raw", "images"}
@@ -130,6 +137,10 @@ class FakeOllama(FakeServer):
         if refused is not None:
             return refused
         self.loaded = True
+        if body.get("_debug_render_only"):
+            shown = {"model": body["model"], "created_at": CREATED}
+            shown["_debug_info"] = {"rendered_template": self._prompt(body)}
+            return web.json_response(shown)
         with self.generation():
             await asyncio.sleep(self.knobs.first_delay)
             if body.get("stream", True):
@@ -177,8 +188,25 @@ class FakeOllama(FakeServer):
     def _last(self, body: dict[str, Any], chat: bool, reason: str, count: int) -> dict[str, Any]:
         shown = self._event(body, chat, "")
         prompt = len(json.dumps(body.get("messages", body.get("prompt"))).split())
+        if self.knobs.by_tokens:
+            prompt = len(cut(self._prompt(body)))
         counts = {"prompt_eval_count": prompt, "eval_count": count, "eval_duration": 1}
         return {**shown, "done": True, "done_reason": reason, "total_duration": 1, **counts}
+
+    def _prompt(self, body: dict[str, Any]) -> str:
+        """What the model sees of a request."""
+        if "messages" in body:
+            last_is_answer = body["messages"][-1]["role"] == "assistant"
+            return render(self.knobs, body["messages"], open_end=last_is_answer)
+        prompt: str = body["prompt"]
+        if body.get("raw") or body.get("suffix"):
+            return prompt
+        return render(self.knobs, [{"role": "user", "content": prompt}], open_end=False)
+
+    def _write(self, body: dict[str, Any]) -> tuple[list[str], str]:
+        options = body.get("options", {})
+        limit, stop = options.get("num_predict"), options.get("stop", [])
+        return write(self.knobs, self._prompt(body), limit, stop)
 
     def _tool_message(self) -> dict[str, Any]:
         return {
@@ -188,7 +216,7 @@ class FakeOllama(FakeServer):
         }
 
     async def _whole(self, body: dict[str, Any], chat: bool) -> web.Response:
-        tokens, reason = answer(self.knobs, body.get("options", {}).get("num_predict"))
+        tokens, reason = self._write(body)
         await asyncio.sleep(self.knobs.delay * len(tokens))
         self.seen.tokens += len(tokens)
         shown = self._last(body, chat, reason, len(tokens))
@@ -206,7 +234,7 @@ class FakeOllama(FakeServer):
         await response.prepare(request)
         for extra in self._extras(body, chat):
             await self._send(response, extra)
-        tokens, reason = answer(self.knobs, body.get("options", {}).get("num_predict"))
+        tokens, reason = self._write(body)
         if chat and self.knobs.tool_call is not None:
             tokens = []
         for position, text in enumerate(tokens):

@@ -11,15 +11,18 @@ import argparse
 import asyncio
 import json
 import os
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 
 from tests.fakes import openai_wire as wire
-from tests.fakes.knobs import Knobs, answer
+from tests.fakes.knobs import Knobs
+from tests.fakes.openai_tokenizer import Kind, RenderFault, TokenizerPages, prompt_text
 from tests.fakes.serving import FakeServer, serve_forever
+from tests.fakes.story import cut, to_ids, write
 
-Kind = Literal["vllm", "llama.cpp", "plain"]
+COMPLETION_TOKENS = 16
+"""vLLM's and OpenAI's `max_tokens` of a completion that names none."""
 
 
 class FakeOpenAI(FakeServer):
@@ -47,6 +50,7 @@ class FakeOpenAI(FakeServer):
             web.post("/v1/chat/completions", self._generate),
             web.post("/v1/completions", self._generate),
             web.get("/v1/models", self._models),
+            *TokenizerPages(self.kind, self.knobs, self.context).routes(),
         ]
         if self.kind == "vllm":
             return [
@@ -129,10 +133,17 @@ class FakeOpenAI(FakeServer):
         if self.kind == "vllm" and body.get("model") != self.model:
             message = f"The model `{body.get('model')}` does not exist."
             return refusal(message, 404, "NotFoundError")
-        asked = wire.prompt_tokens(body)
+        try:
+            asked = self._count(body)
+        except RenderFault as fault:
+            return refusal(str(fault), 400, "BadRequestError")
         if asked > self.context:
             return self._too_long(asked)
         return None
+
+    def _count(self, body: dict[str, Any]) -> int:
+        rendered = cut(prompt_text(self.kind, self.knobs, body))
+        return len(rendered) if self.knobs.by_tokens else wire.prompt_tokens(body)
 
     def _too_long(self, asked: int) -> web.Response:
         if self.kind == "llama.cpp":
@@ -146,20 +157,29 @@ class FakeOpenAI(FakeServer):
 
     def _budget(self, body: dict[str, Any]) -> int | None:
         found = body.get("max_completion_tokens", body.get("max_tokens"))
+        if found is None and self.kind == "vllm" and "prompt" in body:
+            return COMPLETION_TOKENS
         return None if found is None else int(found)
+
+    def _write(self, body: dict[str, Any]) -> tuple[list[str], str]:
+        """The tokens of one choice, and why it ends."""
+        prompt, stop = prompt_text(self.kind, self.knobs, body), body.get("stop", [])
+        return write(
+            self.knobs, prompt, self._budget(body), [stop] if isinstance(stop, str) else stop
+        )
 
     async def _whole(self, body: dict[str, Any], chat: bool) -> web.Response:
         choices = []
         completion = 0
         for index in range(body.get("n", 1)):
-            tokens, reason = answer(self.knobs, self._budget(body))
+            tokens, reason = self._write(body)
             await asyncio.sleep(self.knobs.delay * len(tokens))
             completion += len(tokens)
             self.seen.tokens += len(tokens)
             choices.append(self._whole_choice(body, chat, index, "".join(tokens), reason))
         shown = wire.envelope(body, chat, stream=False)
         shown["choices"] = choices
-        shown["usage"] = wire.usage(wire.prompt_tokens(body), completion)
+        shown["usage"] = wire.usage(self._count(body), completion)
         return web.json_response(shown)
 
     def _whole_choice(
@@ -197,7 +217,7 @@ class FakeOpenAI(FakeServer):
                 return response
             completion += sent
         if (body.get("stream_options") or {}).get("include_usage"):
-            total = wire.usage(wire.prompt_tokens(body), completion)
+            total = wire.usage(self._count(body), completion)
             await self._send(response, {**head, "usage": total}, [])
         await response.write(b"data: [DONE]\n\n")
         return response
@@ -216,13 +236,15 @@ class FakeOpenAI(FakeServer):
             tooled = await self._send_extras(response, head, index)
             if tooled:
                 return 1
-        tokens, reason = answer(self.knobs, self._budget(body))
+        tokens, reason = self._write(body)
         for position, text in enumerate(tokens):
             if await self.misbehave(position, request, response):
                 return None
             await asyncio.sleep(self.knobs.delay)
             probs = wire.logprobs(body, chat, text)
             chunk = wire.choice_chunk(index, chat, {"content": text}, None, probs)
+            if body.get("return_token_ids") and self.kind == "vllm":
+                chunk["token_ids"] = to_ids(text)
             await self._send(response, head, [chunk])
             self.seen.tokens += 1
         if await self.misbehave(len(tokens), request, response):

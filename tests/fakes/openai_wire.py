@@ -5,7 +5,9 @@ Copied from:
   platform.openai.com/docs/api-reference (October 2025)
 - vLLM, vllm/entrypoints/openai/chat_completion/protocol.py at 002032e (2026) and
   docs/usage/metrics.md
-- llama.cpp, tools/server/README.md at 00dc805 (August 2026 or later: default port 9931)
+- vLLM, vllm/entrypoints/serve/tokenize/protocol.py at 030ea52 (2026): /tokenize, /detokenize
+- llama.cpp, tools/server/README.md at 00dc805 (August 2026 or later: default port 9931); what a
+  last message of the assistant does: github.com/ggml-org/llama.cpp/pull/13174 (2025-05)
 """
 
 from __future__ import annotations
@@ -47,9 +49,29 @@ CHAT_FIELDS = COMMON_FIELDS | frozenset(
         "chat_template_kwargs",
         "continue_final_message",
         "add_generation_prompt",
+        "return_token_ids",
     ]
 )
-COMPLETION_FIELDS = COMMON_FIELDS | frozenset(["prompt", "suffix", "echo", "best_of"])
+COMPLETION_FIELDS = COMMON_FIELDS | frozenset(
+    ["prompt", "suffix", "echo", "best_of", "return_token_ids"]
+)
+TOKENIZER_FIELDS = {
+    "vllm": {
+        "/tokenize": frozenset(
+            [
+                *("model", "prompt", "add_special_tokens", "messages", "add_generation_prompt"),
+                *("continue_final_message", "chat_template", "chat_template_kwargs"),
+            ]
+        ),
+        "/detokenize": frozenset(["model", "tokens"]),
+    },
+    "llama.cpp": {
+        "/tokenize": frozenset(["content", "add_special", "parse_special", "with_pieces"]),
+        "/detokenize": frozenset(["tokens"]),
+        "/apply-template": frozenset(["messages", "chat_template_kwargs"]),
+    },
+}
+"""Fields of the pages that render and tokenize, by kind of server."""
 INTEGER_FIELDS = ("max_tokens", "max_completion_tokens", "top_k", "seed", "n", "top_logprobs")
 NUMBER_FIELDS = ("temperature", "top_p")
 

@@ -101,10 +101,15 @@ class Choice:
         """Empty while the answer goes on, then stop or length."""
 
     def resume(self, emitted: Emitted, ids: Sequence[int]) -> Iterator[Chunk]:
-        """Take what was given out before; yield text of `ids` that was not. Raises InvalidRequest
-        when the ids go on too long."""
+        """Take what was given out before; yield text of `ids` that was not.
+
+        Raises InvalidRequest when ids that were told go on too long. A text may: cut into other
+        tokens than it was written in it can have more of them, and then nothing is added.
+        """
         text = ""
         for token in ids:
+            if self.reason and emitted.token_ids is None:
+                break
             if self.reason:
                 raise InvalidRequest("resume goes on after the answer's end", param="resume")
             text += self._take(token)

@@ -107,7 +107,12 @@ async def test_choices_and_logprobs_come_out_by_index(engine: OpenAIEngine, stre
     events = await run(engine, chat(stream, sampling=sampling))
     assert {text_of(events, index) for index in range(3)} == {"".join(WORDS[:2])}
     chunks = [one for one in events if isinstance(one, Chunk)]
+    assert [(one.index, one.end) for one in chunks if one.end] == [
+        (index, "length") for index in range(3)
+    ]
     for chunk in chunks:
+        if chunk.end and not chunk.text:
+            continue
         assert chunk.logprobs is not None
         assert chunk.logprobs["content"][0]["top_logprobs"][0]["logprob"] == -0.5
     assert events[-1] == Finish(("length",) * 3, Usage(3, 6))
