@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
@@ -20,6 +21,8 @@ from services.engines.openai_models import (
 from services.engines.openai_tokens import LlamaTokens, Tokens, VllmTokens, continues_plainly
 from services.engines.page_reader import PageReader
 
+log = logging.getLogger(__name__)
+
 Kind = Literal["openai", "vllm", "llama.cpp", "lmstudio", "koboldcpp", "tgi"]
 
 LMSTUDIO_SLOTS = 4
@@ -32,6 +35,8 @@ sleeps when idle awake, unlike /props and /metrics (tools/server/README.md, "Sle
 
 CHECKS_PER_PROBE = 4
 """Models that are asked in one probe whether they can be resumed; the others follow in the next."""
+CHECKS_OF_ONE = 3
+"""Failed attempts after which a model is taken for one that cannot be resumed."""
 
 Asked = tuple[tuple[Card, ...], EngineStatus]
 
@@ -43,6 +48,7 @@ class Prober:
         self._pages = PageReader(client)
         self._kind = kind
         self._continues: dict[str, bool] = {}
+        self._failures: dict[str, int] = {}
         self.tokens: Tokens | None = _tokens(kind, self._pages)
         """How the server tokenizes; None where answers cannot be gone on with exactly."""
         self._last_job = -SLOTS_PATIENCE
@@ -64,6 +70,7 @@ class Prober:
         try:
             cards, status = await self._asking[self._kind]()
         except EngineError as error:
+            self._failures.clear()
             self._continues.clear()  # what comes back may be another version
             if isinstance(error, EngineUnavailable):
                 raise
@@ -76,12 +83,24 @@ class Prober:
     async def _resumable(self, cards: tuple[Card, ...], *, ask: bool = True) -> tuple[Card, ...]:
         """The cards with "resume" where the server shows that it goes on with answers exactly."""
         unknown = [card.id for card in cards if card.id not in self._continues]
-        for model_id in unknown[:CHECKS_PER_PROBE]:
-            if ask and self.tokens is not None:
-                self._continues[model_id] = await continues_plainly(self.tokens, model_id)
+        for model_id in unknown[:CHECKS_PER_PROBE] if ask else ():
+            await self._check_resumable(model_id)
         return tuple(
             card.with_feature("resume") if self._continues.get(card.id) else card for card in cards
         )
+
+    async def _check_resumable(self, model_id: str) -> None:
+        """Ask the server once for good; one that fails at it is asked a few times, and is in use
+        all the same."""
+        if self.tokens is None:
+            return
+        try:
+            self._continues[model_id] = await continues_plainly(self.tokens, model_id)
+        except EngineUnavailable as error:
+            log.debug("not known whether %s can be resumed: %s", model_id, error)
+            self._failures[model_id] = self._failures.get(model_id, 0) + 1
+            if self._failures[model_id] >= CHECKS_OF_ONE:
+                self._continues[model_id] = False
 
     async def _vllm(self) -> Asked:
         cards = await self._resumable(await self._cards())

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from mesh.capability import ModelRef
-from mesh.errors import EngineError
+from mesh.errors import EngineError, EngineUnavailable
 from mesh.jobs import Emitted, Finish, JobSpec, Sampling
 from services.engines.engine import Event
 from services.engines.openai_tokens import Ids, Tokens, of_prompt
@@ -92,8 +92,11 @@ class OpenAIResumer:
     async def _read(self, job: JobSpec, emitted: Emitted, model_id: str) -> Given:
         if self._tokens is None:
             raise EngineError("this engine is not known to go on with an answer exactly")
-        prompt = await of_prompt(self._tokens, job, model_id)
-        return Given(prompt, await self._answer_ids(emitted, model_id))
+        try:
+            prompt = await of_prompt(self._tokens, job, model_id)
+            return Given(prompt, await self._answer_ids(emitted, model_id))
+        except EngineUnavailable as error:  # a server that only fails at this page still serves
+            raise EngineError(str(error)) from error
 
     async def _answer_ids(self, emitted: Emitted, model_id: str) -> Ids:
         """The ids told where they are the text's, else those the text is cut into now."""
