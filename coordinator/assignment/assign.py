@@ -153,6 +153,7 @@ def _gives_way(board: Board, seat: Seat, waiters: list[ServiceTarget | None]) ->
     return any(
         waiter is not None
         and (waiter.priority, waiter.name) < (victim.priority, victim.name)
+        and board.count(waiter) <= 1
         and not board.probed(waiter)
         for waiter in waiters
     )

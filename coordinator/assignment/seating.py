@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterator
 
 from coordinator.assignment.board import Board, Holder, Seat
-from coordinator.assignment.placement import COUNTED
+from coordinator.assignment.placement import COUNTED, PlacementState
 from coordinator.assignment.restoring import new_seat
 from mesh.ids import NodeId
 from mesh.targets import ServiceTarget
@@ -58,13 +58,48 @@ def _make_seat(board: Board, target: ServiceTarget, depth: int, preempt: bool) -
 
 
 def _clear(board: Board, target: ServiceTarget, holder: Holder, depth: int, preempt: bool) -> bool:
-    """Make what sits on the node leave until the service fits."""
-    node = holder.supply.node
+    """Make what sits on the node leave until the service fits, and nothing that does not help."""
+    node, model = holder.supply.node, target.model
+    driven_out: list[tuple[Seat, PlacementState, float]] = []
     for seat in _victims(board, node):
-        if board.then(node).has(holder.need, target.model):
-            return True
-        _unseat(board, seat, target, depth, preempt)
-    return board.then(node).has(holder.need, target.model)
+        if board.then(node).has(holder.need, model):
+            break
+        if _helps(board, seat, holder):
+            before = (seat, seat.state, seat.changed)
+            _unseat(board, seat, target, depth, preempt)
+            if seat.state == "draining":
+                driven_out.append(before)
+    if not board.then(node).has(holder.need, model):
+        return False
+    for seat, state, changed in driven_out:
+        _spare_needlessly_driven(board, seat, state, changed, holder, model)
+    return True
+
+
+def _spare_needlessly_driven(
+    board: Board,
+    seat: Seat,
+    state: PlacementState,
+    changed: float,
+    holder: Holder,
+    model: str,
+) -> None:
+    """Later departures may have made room enough without this one."""
+    mark = board.mark()
+    board.change(seat, state)
+    if board.then(seat.node).has(holder.need, model):
+        seat.changed = changed
+    else:
+        board.rollback(mark)
+
+
+def _helps(board: Board, seat: Seat, holder: Holder) -> bool:
+    """Whether a seat takes what is scarce."""
+    room, need, taken = board.then(seat.node), holder.need, board.need(seat)
+    if need.memory > room.memory and taken.memory:
+        return True
+    cards = max(room.cards, default=0)
+    return need.gpu_memory > cards and taken.gpu_memory > 0
 
 
 def _unseat(board: Board, seat: Seat, target: ServiceTarget, depth: int, preempt: bool) -> None:

@@ -118,15 +118,35 @@ class ChurningMesh:
         self._churn = churn
         self._next_crash = 20.0
         self._dark: dict[str, float] = {}
+        self._hanging = ""
+        self._hangs_on: Machine | None = None
+
+    def fail_starts_of(self, model: str) -> None:
+        """The model never gets ready on the first node that is told to start it."""
+        self._hanging = model
+
+    def restart_server_of(self, model: str) -> None:
+        """A node that serves the model is back before anybody missed it, with nothing loaded."""
+        machine = next(machine for machine in self.machines if model in machine.serving)
+        machine.crash(self.now)
+        machine.up = True
 
     def run(self, seconds: float) -> None:
         while self.now < seconds:
             self.now += TICK
             self._weather()
             for machine in self.machines:
+                self._hang(machine)
                 machine.pass_time(self.now)
             self._lead()
             self._check()
+
+    def _hang(self, machine: Machine) -> None:
+        if self._hanging not in machine.loading:
+            return
+        self._hangs_on = self._hangs_on or machine
+        if machine is self._hangs_on:
+            machine.loading[self._hanging] = self.now + TICK * 2
 
     def _weather(self) -> None:
         for machine in self.machines:
@@ -147,10 +167,27 @@ class ChurningMesh:
         self.rng.shuffle(live)
         self.assignment = self._compute(TARGETS, live, self.assignment, self.now)
         models = self.assignment.models()
+        self._check_stops()
         for machine in self.machines:
             if machine.up:
                 wanted = [model for model, _ in models.get(machine.supply.node, ())]
                 self.starts += machine.tell(wanted, self.now, self.rng)
+
+    def _check_stops(self) -> None:
+        """Nobody is told to stop the last copy of what could go on being served."""
+        models = self.assignment.models()
+        live = [machine for machine in self.machines if machine.up]
+        feasible = feasible_services(tuple(machine.supply for machine in live))
+        kept = {
+            model
+            for machine in live
+            for model, _ in models.get(machine.supply.node, ())
+            if model in machine.serving
+        }
+        for target in TARGETS:
+            served = any(target.model in machine.serving for machine in live)
+            if served and target.model not in kept and target.name in feasible:
+                self._violated(f"the last copy of {target.name} is stopped")
 
     def _check(self) -> None:
         live = [machine for machine in self.machines if machine.up]
