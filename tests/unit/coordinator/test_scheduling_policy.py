@@ -6,10 +6,19 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.scheduling.policy import Candidate, Demand, decide, exclude, predict_seconds
+from coordinator.scheduling import policy
+from coordinator.scheduling.policy import (
+    Candidate,
+    Demand,
+    decide,
+    exclude,
+    predict,
+    predict_seconds,
+)
 from mesh.capability import Load, ModelRef, ServedModel
 from mesh.ids import NodeId
 from mesh.jobs import Feature
@@ -115,3 +124,55 @@ def test_exclusions_are_counted_by_reason() -> None:
     decision = decide([draining, small, make(3)], Demand(("vision",), tokens=100), Random(1))
     assert decision.order == ()
     assert decision.excluded == {"draining": 1, "no_vision": 2}
+
+
+@given(candidates)
+def test_the_parts_of_a_prediction_add_up_to_what_decides(found: list[Candidate]) -> None:
+    for candidate in found:
+        assert abs(predict(candidate).seconds - predict_seconds(candidate)) < 1e-9
+
+
+def test_a_loaded_model_goes_before_one_that_must_be_loaded() -> None:
+    ref = ModelRef("m", "ollama")
+    warm = replace(make(1), model=ServedModel(ref, 4), warm=True)
+    cold = replace(make(2), model=ServedModel(ref, 4), warm=False)
+    assert {decide([cold, warm], Demand(), Random(seed)).order[0] for seed in range(20)} == {warm}
+    assert predict(cold).loading > 0
+
+
+def test_who_has_seen_the_prompt_is_preferred_until_it_is_much_slower() -> None:
+    seen = replace(make(1), saved=0.6)
+    firsts = {decide([make(2), seen], Demand(), Random(seed)).order[0] for seed in range(20)}
+    assert firsts == {seen}
+    slow = replace(make(1, job_seconds=3.0), saved=100.0)
+    assert decide([make(2), slow], Demand(), Random(1)).order[0] == make(2)
+
+
+def changes_of_mind(seed: int) -> int:
+    """How often a worker whose prediction wavers around the limit enters or leaves the best."""
+    rng = Random(seed)
+    best: tuple[NodeId, ...] = ()
+    changes = 0
+    for _ in range(500):
+        wavering = make(2, job_seconds=rng.uniform(1.05, 1.30), rtt=0.0)
+        pair = [replace(c, recalled=c.node in best) for c in (make(1, rtt=0.0), wavering)]
+        decided = decide(pair, Demand(), rng)
+        changes += set(decided.best) != set(best)
+        best = decided.best
+    return changes
+
+
+def test_a_wavering_prediction_changes_no_minds() -> None:
+    assert changes_of_mind(3) <= 2
+
+
+def test_a_policy_without_hysteresis_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "STAY_BEST", policy.NEAR_BEST)
+    assert changes_of_mind(3) > 50
+
+
+def test_ignoring_a_constraint_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The property above is worth something: without the privacy rule it does not hold."""
+    monkeypatch.setattr(policy, "exclude", lambda candidate, demand: None)
+    decision = decide([make(2)], Demand(privacy="own"), Random(1))
+    assert any(exclude(candidate, Demand(privacy="own")) for candidate in decision.order)
