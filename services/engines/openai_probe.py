@@ -103,7 +103,10 @@ class Prober:
                 self._continues[model_id] = False
 
     async def _vllm(self) -> Asked:
-        cards = await self._resumable(await self._cards())
+        payload = await self._pages.json("/v1/models")
+        told = [card.ref.context for card in read_cards(payload, self._kind)]
+        cards = read_cards(payload, self._kind, context=max(told, default=0))  # LoRAs tell none
+        cards = await self._resumable(cards)
         metrics = await self._pages.text("/metrics")
         context = cards[0].ref.context if cards else 0
         running = metric(metrics, "vllm:num_requests_running") or 0

@@ -118,7 +118,9 @@ def with_limit(job: JobSpec, model: ModelRef, given: Given) -> JobSpec:
     """The job with the limit of tokens that the server would have taken for the whole answer."""
     if job.sampling.max_tokens is not None or model.engine != "vllm":
         return job
-    room = max(0, model.context - len(given.prompt)) if model.context else None
+    if job.kind == "chat" and not model.context:
+        raise EngineError("the room for an answer is not known, so it cannot be gone on with")
+    room = max(0, model.context - len(given.prompt))
     limit = room if job.kind == "chat" else DEFAULT_COMPLETION
     return replace(job, sampling=replace(job.sampling, max_tokens=limit))
 
