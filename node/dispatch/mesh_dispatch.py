@@ -19,7 +19,7 @@ from mesh.jobs import JobSpec
 from mesh.lifecycle import Tasks
 from mesh.ports import Links, ProviderLookup, Request, StreamKind, View
 from mesh.wire.jobs import Accept, Offer, WorkerMessage, encode_offer
-from node.dispatch.attempt import Attempt, LocalAttempt, RemoteAttempt
+from node.dispatch.attempt import WINDOW, Attempt, LocalAttempt, RemoteAttempt
 from node.dispatch.candidates import OwnModels
 from node.dispatch.chooser import Chooser, MayTake
 from node.dispatch.counters import DispatchCounters
@@ -145,6 +145,7 @@ class MeshDispatch:
             deadline=request.deadline,
             hops=1,
             job=job,
+            window=WINDOW if "resume" in candidate.model.ref.features else 0,
         )
         if candidate.node == self._node_id:
             self.counters.local += 1
@@ -160,10 +161,10 @@ class MeshDispatch:
             )
         stream = link.open(StreamKind.JOB)
         await stream.send(data)
-        if not body:
+        if not body and not offer.window:
             stream.finish()
         self.counters.remote += 1
-        return RemoteAttempt(stream, body, self._tasks)
+        return RemoteAttempt(stream, body, self._tasks, window=offer.window > 0)
 
     def hold(self, run: Held, node: NodeId) -> None:
         """Count a run as being on a node, until `let_go`."""
