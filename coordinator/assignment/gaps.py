@@ -123,16 +123,16 @@ def _size(need: Need) -> tuple[int, int]:
 def _hardware(need: Need, supplies: Sequence[Supply]) -> list[str]:
     words = []
     cards = [(gpu.memory, each.node) for each in supplies for gpu in each.resources.gpus]
-    if need.gpu_memory and need.gpu_memory > max(cards, default=(0, ""))[0]:
+    if supplies and need.gpu_memory > max(cards, default=(0, ""))[0]:
         best = _best(
             cards, "the largest card has {} on node {}", "no node that could run it has a GPU"
         )
         words.append(f"needs {say_bytes(need.gpu_memory)} of GPU memory; {best}")
     memories = [(each.resources.memory, each.node) for each in supplies]
-    if need.memory > max(memories, default=(0, ""))[0]:
-        best = _best(memories, "the most is {} on node {}", "there is no node")
+    if supplies and need.memory > max(memories)[0]:
+        best = _best(memories, "the most is {} on node {}", "")
         words.append(f"needs {say_bytes(need.memory)} of memory; {best}")
-    if not words and not any(fits(each.resources, need) for each in supplies):
+    if not words and supplies and not any(fits(each.resources, need) for each in supplies):
         words.append(
             f"needs {say_bytes(need.gpu_memory)} of GPU memory and {say_bytes(need.memory)} of "
             "memory on one node; no node has both"
