@@ -118,7 +118,7 @@ def decide_recovery(job: JobSpec, model: ModelRef, answer: Answer) -> tuple[Reco
         return "restart", "nothing was given out"
     if answer.structured:
         return "fail", "more than text was given out"
-    if bound := bound_by(job):
+    if bound := bound_by(job) or ("tools" if "tools" in job.needs else ""):
         return "fail", f"{bound} binds the whole answer"
     if not answer.kept:
         return "fail", "the answer has grown too long to be kept"

@@ -84,7 +84,7 @@ def test_the_ends_that_a_worker_tells_stand_where_none_were_marked() -> None:
         ([Chunk("", 0)], JOB, VLLM, "restart"),
         ([Chunk("", 0, (7,))], JOB, VLLM, "restart"),
         ([Chunk("x")], JOB, VLLM, "resume"),
-        ([Chunk("x")], replace(JOB, needs=("tools",)), VLLM, "resume"),
+        ([Chunk("x")], replace(JOB, needs=("tools",)), VLLM, "fail"),
         ([Chunk("x"), Chunk(delta={"tool_calls": [{}]})], JOB, VLLM, "fail"),
         ([Chunk(delta={"reasoning_content": "hm"})], JOB, VLLM, "fail"),
         ([Chunk("{")], replace(JOB, needs=("json",)), VLLM, "fail"),
