@@ -117,7 +117,7 @@ def _read_value(stream: BinaryIO, kind: int) -> int | None:
         return None
     if kind not in _NUMBERS:
         raise WireError("this file holds a value of an unknown kind")
-    form = "<" + _NUMBERS[kind]
+    form = _NUMBERS[kind]
     (value,) = struct.unpack(form, stream.read(struct.calcsize(form)))
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -127,7 +127,7 @@ def _skip_array(stream: BinaryIO) -> None:
     if items > MAX_ARRAY:
         raise WireError("an array of this file is too long")
     if kind in _NUMBERS:
-        _skip(stream, items * struct.calcsize("<" + _NUMBERS[kind]))
+        _skip(stream, items * struct.calcsize(_NUMBERS[kind]))
     elif kind == _STRING:
         for _ in range(items):
             _skip(stream, struct.unpack("<Q", stream.read(8))[0])
