@@ -79,7 +79,7 @@ async def test_the_probe_says_honestly_what_it_is(engine: DemoEngine) -> None:
     (model,) = status.models
     assert (model.name, model.engine, model.context) == ("demo", "demo", 512)
     assert len(model.digest) == 64
-    assert model.features == ("logprobs",)
+    assert model.features == ("logprobs", "resume")
     assert "it knows nothing" in model.description
     assert engine.pid is None, "a probe costs no process"
 
