@@ -23,10 +23,10 @@ MAX_BATCH = 1024
 class Batches(Generic[J, R]):
     """Jobs in order, in batches, in a thread of their own. One asyncio loop may use it.
 
-    `work` gives one result a job. What it raises goes to every caller of the batch.
+    `work` gives one result a job, or the exception for its caller. What it raises goes to all.
     """
 
-    def __init__(self, name: str, work: Callable[[Sequence[J]], Sequence[R]]) -> None:
+    def __init__(self, name: str, work: Callable[[Sequence[J]], Sequence[R | Exception]]) -> None:
         self._work = work
         self._waiting: deque[tuple[J, asyncio.Future[R]]] = deque()
         self._wake = threading.Condition()
@@ -61,7 +61,7 @@ class Batches(Generic[J, R]):
             jobs = [job for job, _ in batch]
             futures = [future for _, future in batch]
             try:
-                results: Sequence[R] | Exception = self._work(jobs)
+                results: Sequence[R | Exception] | Exception = self._work(jobs)
             except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
                 results = error
             self._answer(futures, results)
@@ -74,16 +74,19 @@ class Batches(Generic[J, R]):
             return [self._waiting.popleft() for _ in range(count)]
 
     @staticmethod
-    def _answer(futures: list[asyncio.Future[R]], results: Sequence[R] | Exception) -> None:
+    def _answer(
+        futures: list[asyncio.Future[R]], results: Sequence[R | Exception] | Exception
+    ) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             futures[0].get_loop().call_soon_threadsafe(_settle, futures, results)
 
 
-def _settle(futures: list[asyncio.Future[R]], results: Sequence[R] | Exception) -> None:
+def _settle(futures: list[asyncio.Future[R]], results: Sequence[R | Exception] | Exception) -> None:
     for place, future in enumerate(futures):
         if future.done():
             continue
-        if isinstance(results, Exception):
-            future.set_exception(results)
+        result = results if isinstance(results, Exception) else results[place]
+        if isinstance(result, Exception):
+            future.set_exception(result)
         else:
-            future.set_result(results[place])
+            future.set_result(result)
