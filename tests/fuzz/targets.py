@@ -242,8 +242,12 @@ OFFER_SEED = jobs.encode_offer(
         job=JobSpec("chat", "demo", messages=({"role": "user", "content": "hello"},)),
     )
 )[0]
+RESUMED_SEED = (
+    b'{"kind":"chat","model":"m","messages":[{"role":"user","content":"hello"}],'
+    b'"resume":[{"text":"Once upon","token_ids":[5,66,777],"finished":false}]}'
+)
 WORKER_SEEDS = (
-    jobs.encode(Chunk("text", token_ids=(1, 2), delta={"role": "assistant"})),
+    jobs.encode(Chunk("text", token_ids=(1, 2), delta={"role": "assistant"}, end="length")),
     jobs.encode(jobs.Refuse("busy", "later", 1.0)),
     jobs.encode(jobs.Finished(Finish(("stop",), Usage(1, 2)))),
 )
@@ -263,6 +267,8 @@ TARGETS: dict[str, Target] = {
     "tls_records": Target(run_tls_records, (HandshakeError,), (b"\x17\x03\x03\x00\x20", b""), MiB),
     "grant": Target(run_grant, (RecordRejected,), (GRANT_SEED,), MiB),
     "offer": Target(run_decoder(jobs.decode_offer), (WireError,), (OFFER_SEED,), NESTED),
+    "resumed_job": Target(run_decoder(jobs.decode_job), (WireError,), (RESUMED_SEED,), MiB),
+    "taken": Target(run_decoder(jobs.decode_taken), (WireError,), (jobs.encode_taken(8),), NESTED),
     "worker_message": Target(run_decoder(jobs.decode), (WireError,), WORKER_SEEDS, NESTED),
     "node_record": Target(
         run_decoder(lambda data: records.open_node(data, MESH, 1e9)),
