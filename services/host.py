@@ -41,6 +41,7 @@ from services.engines.engine import Engine, Event
 from services.execution import Execution, Send
 from services.job_body import receive_body
 from services.queue import SlotQueue
+from services.slots import Slots
 from services.window import Window
 
 log = logging.getLogger(__name__)
@@ -114,17 +115,17 @@ class Host:
         self._engines = engines
         self._clock = clock
         self._tasks = tasks
-        self._queue_limit = queue_limit
-        self._shared = SlotQueue(slots, queue_limit) if slots else None
+        self._slots = Slots(slots, queue_limit)
         self._over_memory_cap = over_memory_cap
         self._on_load = on_load
-        self._queues: dict[str, SlotQueue] = {}
         self._executions: set[Execution] = set()
         self._job_seconds = 0.0
         self._load_changed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.paused = ""
+        """Why nothing new is taken for now; "" while jobs are welcome."""
         self.counters = HostCounters()
 
     def start(self) -> None:
@@ -142,13 +143,19 @@ class Host:
 
     def load(self) -> Load:
         """What to tell others about how busy this node is."""
-        queues = [self._shared] if self._shared else list(self._queues.values())
+        queues = self._slots.queues()
         return Load(
             in_flight=sum(queue.running for queue in queues),
             queued=sum(queue.queued for queue in queues),
             slots=sum(queue.slots for queue in queues),
             job_seconds=round(self._job_seconds, 4),
         )
+
+    def limit_slots(self, most: int | None) -> None:
+        """Jobs at once from now on, over all engines; None: as many as each engine says."""
+        seated: list[Execution] = sorted(self._executions, key=lambda each: each.arrived)
+        self._slots.limit(most, seated)
+        self._load_changed = True
 
     async def wait_idle(self) -> None:
         """Return when no job is here any more."""
@@ -215,6 +222,8 @@ class Host:
         found = self._engines.find(offer.job.model)
         if self.draining:
             return Refuse("draining", "this node is shutting down")
+        if self.paused:
+            return Refuse("draining", self.paused)
         if offer.hops > MAX_HOPS:
             return Refuse("hops", f"the offer travelled {offer.hops} hops, at most {MAX_HOPS}")
         if found is None:
@@ -225,7 +234,7 @@ class Host:
         for feature in offer.job.needs:
             if feature not in model.features:
                 return Refuse("not_supported", f"{model.name} here has no {feature}")
-        queue = self._queue(engine, slots)
+        queue = self._slots.queue(engine, slots)
         now = self._clock.now()
         execution = Execution(offer, engine, send, queue, arrived=now, last_sent=now, window=window)
         execution.task = asyncio.current_task()
@@ -237,16 +246,6 @@ class Host:
         self._executions.add(execution)
         self._idle.clear()
         return engine, model, execution
-
-    def _queue(self, engine: Engine, slots: int) -> SlotQueue:
-        if self._shared is not None:
-            return self._shared
-        queue = self._queues.get(engine.name)
-        if queue is None:
-            queue = self._queues[engine.name] = SlotQueue(slots, self._queue_limit)
-        elif queue.slots != slots:
-            queue.resize(slots)
-        return queue
 
     async def _wait_for_slot(self, execution: Execution) -> None:
         """Return when the job has its slot; the gateway hears at once when it has to wait."""

@@ -97,6 +97,16 @@ class SlotQueue:
         self._slots = slots
         self._grant()
 
+    def take_over(self, ticket: Ticket | None) -> None:
+        """Count a job that has a slot elsewhere, or queue one that waits there; nothing is granted.
+
+        None is a job that never had to wait.
+        """
+        if ticket is None or (ticket.granted.done() and not ticket.granted.cancelled()):
+            self._running += 1
+        elif not ticket.granted.done():  # one that is cancelled leaves by itself
+            self._waiting.setdefault(ticket.origin, deque()).append(ticket)
+
     def _grant(self) -> None:
         while self._running < self._slots and self._waiting:
             origin = next(iter(self._waiting))

@@ -291,3 +291,37 @@ async def test_a_job_that_nobody_takes_gives_its_slot_up() -> None:
         clock.time += STALL_SECONDS + 1
         await until(lambda: host.in_flight == 0)
         assert engine.closed == 1
+
+
+async def test_a_paused_host_finishes_what_it_has_and_says_why_it_takes_no_more() -> None:
+    engine = GatedEngine()
+    sent: list[WorkerMessage] = []
+    refused: list[WorkerMessage] = []
+    async with hosting(OneModel(engine, slots=4)) as (host, tasks):
+        running = tasks.spawn(run_offer(host, make_offer(), sent), "job")
+        await until(lambda: engine.pulled == 1)
+        host.paused = "paused by its owner"
+        await run_offer(host, make_offer(), refused)
+        assert refused == [Refuse("draining", "paused by its owner")]
+        engine.gate.set()
+        await running
+        assert isinstance(sent[-1], Finished)
+        host.paused = ""
+        await run_offer(host, make_offer(), sent)
+        assert host.counters.completed == 2
+
+
+async def test_a_limit_set_while_jobs_run_holds_for_the_next_ones() -> None:
+    engine = GatedEngine()
+    sent: list[list[WorkerMessage]] = [[], [], []]
+    async with hosting(OneModel(engine, slots=4)) as (host, tasks):
+        jobs = [tasks.spawn(run_offer(host, make_offer(), one), "job") for one in sent[:2]]
+        await until(lambda: engine.pulled == 2)
+        host.limit_slots(2)
+        jobs.append(tasks.spawn(run_offer(host, make_offer(), sent[2]), "job"))
+        await until(lambda: Progress("queued", 0, None) in sent[2])
+        assert (host.load().in_flight, host.load().queued, host.load().slots) == (2, 1, 2)
+        engine.gate.set()
+        for job in jobs:
+            await job
+        assert host.load().in_flight == 0
