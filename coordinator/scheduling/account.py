@@ -156,7 +156,8 @@ def _compared(decision: Considered) -> str:
     if len(decision.best) < 2:
         return ""
     others = [predict(candidate).seconds for candidate in decision.best[1:]]
-    return f"; the others kept here need {min(others):.2f} to {max(others):.2f} s"
+    least, most = f"{min(others):.2f}", f"{max(others):.2f}"
+    return f"; next best {least} s" if least == most else f"; next best {least} to {most} s"
 
 
 def _reason(reason: str) -> str:

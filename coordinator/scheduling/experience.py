@@ -36,17 +36,17 @@ CHARACTERS_PER_TOKEN = 4
 """To compare speeds told in tokens; near enough, as all nodes of one model cut alike."""
 USUAL_ANSWER = 400.0
 """Characters of an answer before one was seen."""
-LEAST_ANSWER = 16.0
-"""Characters: shorter answers say little about pace, and count as this long."""
 
 
 class _Pace:
     """Seconds per character on one node for one model."""
 
-    __slots__ = ("at", "used", "value")
+    __slots__ = ("at", "measured", "used", "value")
 
     def __init__(self, now: float) -> None:
         self.value = 0.0
+        self.measured = False
+        """Not only bounded from below."""
         self.at = now
         self.used = now
 
@@ -129,8 +129,8 @@ class Experience:
             return
         pace = self._pace(node, model, now)
         sample = seconds / characters
-        if pace.value == 0.0:
-            pace.value = sample
+        if not pace.measured:
+            pace.value, pace.measured = sample, True
         else:
             weight = min(MOST_WEIGHT, 1 - math.exp(-seconds / SMOOTHING))
             outdated = 1 - math.exp2(-max(0.0, now - seconds - pace.at) / FADING)
@@ -153,8 +153,9 @@ class Experience:
             answers = self._answers[model] = _Answers()
             if len(self._answers) > MAX_MODELS:
                 self._answers.popitem(last=False)
+            answers.characters = max(1.0, characters)
             answers.seconds = seconds
-        answers.characters += 0.1 * (max(LEAST_ANSWER, characters) - answers.characters)
+        answers.characters += 0.1 * (max(1.0, characters) - answers.characters)
         answers.seconds += 0.1 * (seconds - answers.seconds)
 
     def usual_answer(self, model: str) -> float:
@@ -173,6 +174,8 @@ class Experience:
         pace = self._paces.get((node, name))
         if pace is None or pace.value == 0.0 or now - pace.at > FORGOTTEN:
             return self._advertised(model, load, sole)
+        if name not in self._answers and not model.speed:
+            return self._advertised(model, load, sole)  # nothing that pace could be compared with
         measured = pace.value * self.usual_answer(name)
         idle = now - pace.at
         if idle < SMOOTHING:

@@ -31,8 +31,16 @@ def seconds(
     return experience.run_seconds(NODE, model, load, sole, now)
 
 
-def test_pace_is_kept_per_model_not_per_node() -> None:
+def used(*models: str) -> Experience:
+    """Knows the usual answers of some models."""
     experience = Experience()
+    for model in models:
+        experience.completed(model, round(USUAL_ANSWER), 1.0)
+    return experience
+
+
+def test_pace_is_kept_per_model_not_per_node() -> None:
+    experience = used("fast", "slow")
     experience.progressed(NODE, "fast", 400, 1.0, 0.0)
     experience.progressed(NODE, "slow", 40, 1.0, 0.0)
     assert seconds(experience) == pytest.approx(USUAL_ANSWER / 400)
@@ -58,7 +66,7 @@ def test_a_nodes_average_job_tells_only_where_it_serves_nothing_else() -> None:
 
 
 def test_a_slowdown_shows_within_a_second_of_watching() -> None:
-    experience = Experience()
+    experience = used("fast", "slow")
     experience.progressed(NODE, "fast", 400, 1.0, 0.0)
     for step in range(1, 6):
         experience.progressed(NODE, "fast", 8, 0.2, step * 0.2)
@@ -66,7 +74,7 @@ def test_a_slowdown_shows_within_a_second_of_watching() -> None:
 
 
 def test_a_job_that_gives_nothing_makes_slower_never_faster() -> None:
-    experience = Experience()
+    experience = used("fast", "slow")
     experience.progressed(NODE, "fast", 400, 1.0, 0.0)
     experience.stalled(NODE, "fast", 400, 0.5, 0.0)
     assert seconds(experience) == pytest.approx(USUAL_ANSWER / 400)
@@ -75,7 +83,7 @@ def test_a_job_that_gives_nothing_makes_slower_never_faster() -> None:
 
 
 def test_an_old_opinion_gives_way_to_the_first_new_job() -> None:
-    experience = Experience()
+    experience = used("fast", "slow")
     experience.progressed(NODE, "fast", 40, 1.0, 0.0)
     later = 6 * FADING
     experience.progressed(NODE, "fast", 400, 1.0, later)
@@ -115,12 +123,21 @@ def test_a_model_used_lately_counts_as_loaded() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes() -> None:
-    experience = Experience()
+    experience = used("fast", "slow")
     for number in range(MAX_PACES + 1):
         experience.progressed(NodeId(f"{number:040x}"), "fast", 400, 1.0, 0.0)
     oldest, newest = NodeId(f"{0:040x}"), NodeId(f"{MAX_PACES:040x}")
-    assert experience.run_seconds(oldest, FAST, IDLE, False, 0.0) == 0.0
-    assert experience.run_seconds(newest, FAST, IDLE, False, 0.0) > 0.0
+    assert experience.is_unseen(oldest, "fast", 0.0)
+    assert not experience.is_unseen(newest, "fast", 0.0)
+
+
+def test_pace_says_nothing_until_there_is_something_to_compare_it_with() -> None:
+    experience = Experience()
+    experience.progressed(NODE, "fast", 10, 1.0, 0.0)
+    assert seconds(experience) == 0.0
+    assert seconds(experience, load=Load(slots=4, job_seconds=0.5)) == 0.5
+    experience.completed("fast", 20, 2.0)
+    assert seconds(experience) == pytest.approx(2.0)
 
 
 def test_nonsense_measures_nothing() -> None:
