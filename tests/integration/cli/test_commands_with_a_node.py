@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,27 @@ def test_without_room_for_its_files_it_says_so(tmp_path: Path, room: int, file: 
     assert "(File too large)" in result.stderr
     assert "space" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_why_tells_what_happened_to_a_request(folder: str) -> None:
+    info = read_run_file(Path(folder))
+    assert info is not None
+    body = json.dumps({"model": "demo", "prompt": STORY, "max_tokens": 4}).encode()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {info.token}"}
+    request = urllib.request.Request(f"{info.url}/v1/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        request_id = response.headers["x-request-id"]
+    told = electrons("why", request_id, "--data-dir", folder)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("The request for demo was answered in full after 1 offer.")
+    assert "took it" in told.stdout
+    assert "owl" not in told.stdout
+    answer = json.loads(electrons("why", request_id, "--json", "--data-dir", folder).stdout)
+    assert answer["outcome"] == "finished"
+    assert answer["steps"][0]["candidates"][0]["node"] == info.node_id
+
+
+def test_why_says_what_to_do_about_an_unknown_request(folder: str) -> None:
+    result = electrons("why", "unheard-of", "--data-dir", folder)
+    assert result.returncode == 1
+    assert "ask the one that answered it" in result.stderr
