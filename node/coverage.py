@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from mesh.capability import ServedModel
+from mesh.capability import Peer, ServedModel
 from mesh.coverage import CoverageReport, ServiceCoverage
 from mesh.errors import LinkError, WireError
 from mesh.ids import NodeId
-from mesh.ports import Link, Links, Stream, StreamKind, View
+from mesh.ports import Link, Links, Provider, Stream, StreamKind
 from mesh.wire.assignment import (
     Answer,
     AskCoverage,
@@ -36,6 +37,14 @@ NOBODY_TELLS = (
 Report = Callable[[], CoverageReport | None]
 
 
+class Seen(Protocol):
+    """What this node sees of the others: the directory's view."""
+
+    def peers(self) -> Sequence[Peer]: ...
+
+    def models(self) -> Sequence[Provider]: ...
+
+
 class CoverageDesk:
     """`ask` never fails: without any coordinator it tells what this node sees, and says so."""
 
@@ -44,7 +53,7 @@ class CoverageDesk:
         *,
         own: NodeId,
         links: Links,
-        view: View,
+        view: Seen,
         own_models: Callable[[], Sequence[ServedModel]],
         report: Report | None = None,
     ) -> None:

@@ -35,14 +35,8 @@ class SeenView:
     def peers(self) -> Sequence[Peer]:
         return [Peer(one) for one in self._mesh.records() if one.node_id != self._own]
 
-    def providers(self, model: str) -> Sequence[Provider]:
-        return [one for one in self.models() if one.model.ref.name == model]
-
     def models(self) -> Sequence[Provider]:
         return [Provider(peer, one) for peer in self.peers() for one in peer.record.models]
-
-    def seen_lately(self, model: str) -> bool:
-        return False
 
 
 class AssignedNode:
