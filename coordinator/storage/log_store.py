@@ -36,6 +36,11 @@ class DurableLog:
         """Bytes on disk, about: a reason to take a snapshot and compact."""
         return self._log.size
 
+    @property
+    def lost(self) -> int:
+        """What `save` was last given as `lost`; 0 in a new log. Meaningful after `load`."""
+        return self._log.lost
+
     def load(self) -> Stored:
         """What is on disk; cuts a torn end off and makes the rest durable. Once, and it blocks.
 
@@ -46,9 +51,14 @@ class DurableLog:
         self._batches = Batches("consensus-log", self._commit)
         return stored
 
-    async def save(self, hard: HardState | None, entries: Sequence[Entry]) -> None:
-        """Write and fsync. `entries` replace everything stored from their first index on."""
-        await self._started().submit(Save(hard, tuple(entries)))
+    async def save(
+        self, hard: HardState | None, entries: Sequence[Entry], *, lost: int | None = None
+    ) -> None:
+        """Write and fsync. `entries` replace everything stored from their first index on.
+
+        `lost` is not 0 while this member must not be counted because it lost its state.
+        """
+        await self._started().submit(Save(hard, tuple(entries), lost))
 
     async def compact(self, mark: SnapshotMark) -> None:
         """Forget entries up to and with `mark.index`; a mark past the end empties the log.

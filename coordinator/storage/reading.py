@@ -17,13 +17,13 @@ from coordinator.storage.layout import (
     segment_name,
     segment_numbers,
 )
-from coordinator.storage.record import BadRecord, Forgotten, encode_record, scan_records
+from coordinator.storage.record import BadRecord, Forgotten, Lost, encode_record, scan_records
 from coordinator.storage.tail import Tail
 from mesh.errors import StorageDamaged
 
 _UNBEGUN = HEAD_BYTES + sum(
     len(encode_record(item, 0)[0])
-    for item in (HardState(), Forgotten(SnapshotMark(), emptied=False))
+    for item in (HardState(), Lost(0), Forgotten(SnapshotMark(), emptied=False))
 )
 """Bytes of a first segment in which nothing was saved yet."""
 

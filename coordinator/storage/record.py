@@ -41,6 +41,7 @@ _ENTRY_CODES: dict[EntryKind, int] = {"command": 1, "members": 2, "empty": 3}
 _ENTRY_OF: dict[int, EntryKind] = {code: kind for kind, code in _ENTRY_CODES.items()}
 _HARD = 16
 _MARK = 17
+_LOST = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,14 @@ class Forgotten:
     emptied: bool
 
 
-Remembered = Entry | HardState | Forgotten
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Not 0: this member lost what it had stored, and counts for nothing until it is readmitted."""
+
+    number: int
+
+
+Remembered = Entry | HardState | Forgotten | Lost
 
 
 class BadRecord(Exception):
@@ -102,6 +110,8 @@ def _parts(item: Remembered) -> tuple[int, int, int, bytes]:
         return _ENTRY_CODES[item.kind], item.index, item.term, item.data
     if isinstance(item, HardState):
         return _HARD, 0, item.term, bytes.fromhex(item.vote or "")
+    if isinstance(item, Lost):
+        return _LOST, item.number, 0, b""
     members = item.mark.members
     lists = [[bytes.fromhex(node) for node in part] for part in (members.voters, members.standbys)]
     return _MARK, item.mark.index, item.mark.term, msgpack.packb([*lists, item.emptied])
@@ -115,6 +125,8 @@ def _item(body: bytes, offset: int) -> Remembered:
     try:
         if kind == _HARD:
             return HardState(term, fields.node_id(data) if data else None)
+        if kind == _LOST:
+            return Lost(index)
         if kind == _MARK:
             return _mark(index, term, data)
     except WireError as error:

@@ -27,7 +27,7 @@ from coordinator.storage.layout import (
     segment_name,
 )
 from coordinator.storage.reading import Found, read_log
-from coordinator.storage.record import Forgotten, Remembered, encode_record
+from coordinator.storage.record import Forgotten, Lost, Remembered, encode_record
 from coordinator.storage.tail import Tail
 from mesh.errors import StorageError
 
@@ -37,10 +37,14 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Remember a term and vote, and entries that replace all from their first index on."""
+    """Remember a term and vote, entries that replace all from their first index on, and `lost`.
+
+    None: as before.
+    """
 
     hard: HardState | None
     entries: Sequence[Entry]
+    lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ class SegmentedLog:
         """Bytes on disk, about: a reason to compact."""
         count = self._manifest.newest - self._manifest.oldest
         return count * self._segment_bytes + self._length
+
+    @property
+    def lost(self) -> int:
+        """As saved last; 0 in a new log."""
+        return self._tail.lost
 
     def load(self) -> Stored:
         """Read everything, cut a torn end off, make the rest durable. Once.
@@ -122,6 +131,8 @@ class SegmentedLog:
         if isinstance(job, Save):
             if job.hard is not None and job.hard != self._tail.hard:
                 self._remember(job.hard)
+            if job.lost is not None and job.lost != self._tail.lost:
+                self._remember(Lost(job.lost))
             for entry in job.entries:
                 if entry.index > self._tail.last + 1:
                     raise ValueError(f"entry {entry.index} follows {self._tail.last}")
@@ -213,7 +224,8 @@ class SegmentedLog:
         self._file.truncate(0)
         self._length, self._checksum = 0, head.previous_checksum
         self._buffer += encode_head(head)
-        for item in (self._tail.hard, Forgotten(self._tail.mark, emptied=False)):
+        mark = Forgotten(self._tail.mark, emptied=False)
+        for item in (self._tail.hard, Lost(self._tail.lost), mark):
             self._put(item, *encode_record(item, self._checksum))
         self._write()
         self._file.sync()

@@ -1,9 +1,9 @@
-"""What a log means: records applied in order leave a term, a vote, a mark and entries. Pure."""
+"""What a log means: records in order leave a term, a vote, a mark and entries. Pure."""
 
 from __future__ import annotations
 
 from coordinator.consensus.entry import Entry, HardState, SnapshotMark, Stored
-from coordinator.storage.record import Forgotten, Remembered
+from coordinator.storage.record import Forgotten, Lost, Remembered
 
 
 class Tail:
@@ -11,6 +11,7 @@ class Tail:
 
     def __init__(self) -> None:
         self.hard = HardState()
+        self.lost = 0
         self.mark = SnapshotMark()
         self.entries: list[Entry] = []
 
@@ -23,6 +24,8 @@ class Tail:
         """Apply one record. Raises ValueError for an entry out of order."""
         if isinstance(item, HardState):
             self.hard = item
+        elif isinstance(item, Lost):
+            self.lost = item.number
         elif isinstance(item, Entry):
             self._append(item)
         else:

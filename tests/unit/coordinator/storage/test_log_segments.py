@@ -48,6 +48,22 @@ def test_entries_and_votes_come_back(reopened: Reopen, entries: Make) -> None:
     assert [entry.kind for entry in stored.entries] == ["command", "command", "members", "empty"]
 
 
+def test_that_the_state_was_lost_is_remembered_until_it_is_taken_back(
+    reopened: Reopen, entries: Make, folder: MemoryFolder
+) -> None:
+    log = reopened()
+    log.load()
+    log.commit([Save(None, [], lost=2**62)])
+    log.commit([Save(None, entries(1, 50)), Compact(SnapshotMark(50, 1))])
+    log = reopened()
+    log.load()
+    assert log.lost == 2**62 and 1 not in segment_numbers(folder.names())
+    log.commit([Save(None, [], lost=0)])
+    log = reopened()
+    log.load()
+    assert log.lost == 0
+
+
 def test_a_later_leaders_entries_replace_the_rest(reopened: Reopen, entries: Make) -> None:
     log = reopened()
     log.load()
