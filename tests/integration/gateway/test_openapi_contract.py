@@ -17,7 +17,9 @@ from mesh.jobs import Chunk, Finish, Usage
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
 from node.gateway.openapi import openapi_document
+from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import Health, Suppliers
+from tests.integration.gateway.listed_targets import ListedTargets, fixed_coverage
 from tests.integration.gateway.twins import (
     NODE,
     WORKER,
@@ -42,6 +44,7 @@ def build_gateway() -> Gateway:
             own_models=lambda: (served("demo"),),
             health=lambda: Health(ready=True, state="joined"),
         ),
+        services=ServiceHandlers(coverage=fixed_coverage, targets=ListedTargets()),
     )
 
 
