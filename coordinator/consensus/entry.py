@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from mesh.consensus import (
+    MAX_COMMAND,
+    MAX_STANDBYS,
+    MAX_VOTERS,
+    Entry,
+    EntryKind,
+    Members,
+    SnapshotMark,
+)
 from mesh.ids import NodeId
 
-EntryKind = Literal["command", "members", "empty"]
-"""`empty`: the entry by which a new leader commits what its predecessors left."""
-
-MAX_COMMAND = 256 * 1024
-"""Bytes of one command."""
-MAX_VOTERS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One place in the log. `data` is opaque to everything but the state machine."""
-
-    index: int
-    """Counts from 1, without gaps."""
-    term: int
-    kind: EntryKind
-    data: bytes
+__all__ = [
+    "MAX_COMMAND",
+    "MAX_STANDBYS",
+    "MAX_VOTERS",
+    "Entry",
+    "EntryKind",
+    "GroupStatus",
+    "HardState",
+    "LogStore",
+    "Members",
+    "ReplicatedLog",
+    "SnapshotMark",
+    "Stored",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +39,6 @@ class HardState:
 
     term: int = 0
     vote: NodeId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """Who takes part. Voters decide; standbys receive everything and can be made voters."""
-
-    voters: tuple[NodeId, ...] = ()
-    standbys: tuple[NodeId, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotMark:
-    """The log up to and with `index` is contained in a snapshot of the state machine."""
-
-    index: int = 0
-    term: int = 0
-    members: Members = Members()
 
 
 @dataclass(frozen=True, slots=True)
