@@ -150,7 +150,7 @@ class Activation:
         return Situation(
             held={name: one.runnable for name, one in self._held.items()},
             active={
-                name: Active(one.runnable, one.state, one.card)
+                name: Active(one.runnable, self._state(one), one.card)
                 for name, one in self._running.items()
             },
             own=self._own(),
@@ -158,6 +158,12 @@ class Activation:
             resources=self.resources,
             available=self._available_memory(),
         )
+
+    def _state(self, running: _Running) -> ActiveState:
+        """As of now; the next look at it notes it."""
+        if running.state == "draining":
+            return "draining"
+        return "serving" if self._shelf.offers(running.engine) else "starting"
 
     def _own(self) -> frozenset[str]:
         return self._shelf.served_by_others([one.engine for one in self._running.values()])
