@@ -93,6 +93,11 @@ class Decision:
     best: tuple[NodeId, ...] = ()
     """Those that count as equally good, to be recalled the next time."""
 
+    @property
+    def sampled(self) -> bool:
+        """There are others who were not looked at."""
+        return self.known > len(self.order) + sum(self.excluded.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

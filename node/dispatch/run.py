@@ -106,11 +106,13 @@ class MeshRun:
             decision = await self._choose()
             if not decision.order:
                 raise nobody_fits(self._job.model, decision, self._request)
+            offers = self.attempts
             for candidate in decision.order:
                 self._check_deadline()
                 if self._workers.seconds_busy(candidate) <= 0 and await self._offer(candidate):
                     return
-            await self._pause(decision)
+            if self.attempts == offers or not decision.sampled:
+                await self._pause(decision)  # else there are others to draw
 
     async def events(self) -> AsyncIterator[JobEvent]:
         """See mesh.ports.Run."""

@@ -57,6 +57,21 @@ def test_the_one_worker_with_room_is_found_among_many_busy_ones() -> None:
     assert run_virtual(story())
 
 
+def test_nobody_waits_while_there_are_others_to_draw() -> None:
+    async def story() -> float:
+        async with serving_mesh() as mesh:
+            for _ in range(MANY):
+                mesh.add_node(refuse_as_busy)
+            for _ in range(4):
+                mesh.add_worker(WordsEngine(), slots=4)
+            await mesh.ask(deadline=30.0)
+            trace = mesh.dispatch.traces.find("0" * 32, None)
+            assert trace is not None
+            return sum(step.seconds for step in trace.steps if step.kind == "waited")
+
+    assert run_virtual(story()) == 0.0
+
+
 def test_the_one_worker_that_can_is_found_among_many_that_cannot() -> None:
     async def story() -> bool:
         async with serving_mesh() as mesh:
