@@ -44,6 +44,7 @@ def test_a_change_moves_little(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_hundred_seeds() -> None:
     found = {}
     for seed in range(100, 300):
