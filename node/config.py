@@ -45,6 +45,7 @@ from node.config_values import (
     parse_size,
 )
 from node.environment import environment
+from services.schedule import Window, parse_window
 
 Access = Literal["open", "keys"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -74,6 +75,16 @@ def parse_join(raw: object) -> JoinAddress:
         return parse_join_address(str(raw))
     except ConfigError as error:
         raise BadValue(raw, error.allowed) from None
+
+
+def parse_hours(raw: object) -> Window:
+    """A window of local time, days before it where wanted."""
+    if isinstance(raw, Window):
+        return raw
+    try:
+        return parse_window(str(raw))
+    except ValueError as error:
+        raise BadValue(raw, str(error)) from None
 
 
 class Config(BaseModel):
@@ -185,6 +196,34 @@ class Config(BaseModel):
         metavar="SIZE",
         unit="bytes, or with a suffix: 4GiB",
         cost="That memory is not there for others.",
+    )
+    gpu_memory_cap: Annotated[int | None, PlainValidator(optional(parse_size))] = setting(
+        None,
+        "Memory of all graphics cards together that this node and its engines may hold; above it "
+        "no new job is taken. Not set: what the cards have.",
+        flag="--gpu-memory-cap",
+        metavar="SIZE",
+        unit="bytes, or with a suffix: 8GiB",
+        cost="That memory is not there for games and others.",
+    )
+    schedule: Annotated[tuple[Window, ...], PlainValidator(parse_list(parse_hours))] = setting(
+        (),
+        "Hours of local time in which jobs are taken: '22:00-07:00', with days where wanted: "
+        "'sat-sun 00:00-24:00'. A window belongs to the day it begins on. Not set: always.",
+        flag="--schedule",
+        metavar="[DAYS ]HH:MM-HH:MM",
+    )
+    pause_on_battery: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        False,
+        "Take no jobs while the machine runs on battery.",
+        flag="--pause-on-battery",
+    )
+    pause_on_gpu_use: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        False,
+        "Take no jobs while a program that is not one of this node's engines keeps a graphics card "
+        "busy, and for 30 seconds after.",
+        flag="--pause-on-gpu-use",
+        cost="The cards are asked every second.",
     )
     models_dir: Annotated[Path | None, PlainValidator(optional(parse_path))] = setting(
         None,

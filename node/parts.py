@@ -10,6 +10,7 @@ from dht.bootstrap import Bootstrap
 from dht.directory import Directory
 from dht.kademlia import KademliaDirectory
 from dht.neighbourhood import Neighbourhood
+from node.comfort import Comfort
 from node.dispatch.mesh_dispatch import MeshDispatch
 from services.activation import Activation
 from services.catalog import Catalog
@@ -30,9 +31,10 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is served: engines, the jobs others bring, the jobs taken to others."""
+    """What is served: engines, the jobs others bring, the jobs taken to others; and when not."""
 
     catalog: Catalog
     host: Host
     dispatch: MeshDispatch
     activation: Activation
+    comfort: Comfort

@@ -12,6 +12,7 @@ from mesh.version import VERSION
 from node.banner import Banner
 from node.config import Config
 from node.dispatch.candidates import AUTO
+from node.gateway.owner_handlers import availability_object, limits_object
 from node.gateway.settings import Health
 from node.hardware.hardware import Hardware
 from node.hardware.probe import probe_hardware
@@ -49,6 +50,7 @@ class Report:
         self._host = work.host
         self._dispatch = work.dispatch
         self._activation = work.activation
+        self._comfort = work.comfort
         self._hardware: Hardware | None = None
         self.draining = False
 
@@ -69,7 +71,11 @@ class Report:
         """What the mesh is told of this node, and why."""
         ailing = self._catalog.ailing()
         engines = f"{', '.join(ailing)} does not answer" if ailing else ""
-        return own_state(draining=self.draining, troubles=(self._trouble(), engines))
+        return own_state(
+            draining=self.draining,
+            paused=self._comfort.availability.reason,
+            troubles=(self._trouble(), engines),
+        )
 
     def health(self) -> Health:
         """Ready unless draining or cut off from a mesh that should be there."""
@@ -94,6 +100,7 @@ class Report:
         conflicts = [conflict.text for conflict in self._links.conflicts]
         degraded = [note for note in (self._trouble(), self._registry.note()) if note]
         engines = self._catalog.notes()
+        degraded += [self._comfort.trouble] if self._comfort.trouble else []
         return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded)
 
     def banner(self, http: str, mesh: str) -> Banner:
@@ -121,6 +128,8 @@ class Report:
             "roles": list(self._roles),
             "unbuilt_roles": list(self._config.unbuilt_roles),
             "addresses": list(self._links.addresses),
+            "availability": availability_object(self._comfort.availability),
+            "limits": limits_object(self._comfort.limits),
             "in_flight": self._host.in_flight,
             "load": asdict(self._host.load()),
             "links": len(self._links.all()),

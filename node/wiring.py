@@ -32,23 +32,29 @@ from mesh.links.trimming import MAX_IDLE
 from mesh.ports import StreamKind
 from mesh.version import VERSION
 from node.assigning import build_activation
+from node.comfort import Comfort
 from node.config import Config
 from node.coverage import AssignmentDoor, CoverageDesk
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
+from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
-from node.memory_cap import MemoryCap
+from node.gpu_use import GpuMeter
+from node.memory_cap import GpuMemoryCap, MemoryCap
 from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
+from node.owner_file import OwnerFile
 from node.parts import Discovery, Work
 from node.report import Report
 from node.standing import Standing, read_charters, settle_standing, take_roles
 from node.succession import inherited_sockets
-from services.catalog import Catalog
+from services.availability import Rules
+from services.catalog import Catalog, local_ports
 from services.engine_choice import choose_engines
 from services.host import Host
+from services.limits import Limits
 
 ALL_COORDINATORS = 16
 """Other coordinators that a coordinator keeps links to."""
@@ -56,6 +62,7 @@ ALL_COORDINATORS = 16
 KEY_FILE = "node.key"
 BOOT_FILE = "boot"
 PEERS_FILE = "peers.json"
+OWNER_FILE = "owner.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +253,18 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         tasks=base.tasks,
         rng=base.rng,
     )
+    memory = MemoryCap(config.memory_cap)
+    gpu_memory = GpuMemoryCap(config.gpu_memory_cap)
     host = Host(
         engines=catalog,
         clock=base.clock,
         tasks=base.tasks,
         queue_limit=config.queue_limit,
         slots=config.slots,
-        over_memory_cap=MemoryCap(config.memory_cap).exceeded,
+        over_memory_cap=lambda: memory.exceeded() or gpu_memory.exceeded(),
         on_load=discovery.directory.set_load,
     )
+    comfort = _build_comfort(base, catalog, host, memory, gpu_memory)
     base.links.serve(StreamKind.JOB, host.serve)
     activation = build_activation(
         catalog=catalog,
@@ -275,7 +285,24 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         tasks=base.tasks,
         rng=base.rng,
     )
-    return Work(catalog, host, dispatch, activation)
+    return Work(catalog, host, dispatch, activation, comfort)
+
+
+def _build_comfort(
+    base: _Base, catalog: Catalog, host: Host, memory: MemoryCap, gpu_memory: GpuMemoryCap
+) -> Comfort:
+    config = base.config
+    return Comfort(
+        file=OwnerFile(config.data_dir / OWNER_FILE),
+        rules=Rules(config.schedule, config.pause_on_battery, config.pause_on_gpu_use),
+        configured=Limits(config.slots, config.memory_cap, config.gpu_memory_cap),
+        host=host,
+        memory=memory,
+        gpu_memory=gpu_memory,
+        meter=GpuMeter(lambda: local_ports(catalog.places())),
+        clock=base.clock,
+        tasks=base.tasks,
+    )
 
 
 def _build_gateway(
@@ -305,6 +332,7 @@ def _build_gateway(
             counters=report.counters,
         ),
         services=ServiceHandlers(coverage=desk.ask, targets=None),
+        owner=OwnerHandlers(work.comfort),
         settings=GatewaySettings(
             allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds
         ),

@@ -10,7 +10,7 @@ from services.schedule import Window, look_up
 BY_OWNER = "paused by its owner"
 OUT_OF_HOURS = "outside the hours its owner gives"
 ON_BATTERY = "it runs on battery"
-GPU_TAKEN = "its owner uses the graphics card"
+GPU_TAKEN = "its graphics card is in use"
 
 NOTICE_SECONDS = 1.5
 """So long must somebody else use the card before the node steps back; a window drawn is no use."""

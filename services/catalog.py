@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from random import Random
 
 from mesh.capability import ModelRef, ServedModel
@@ -35,6 +35,8 @@ LEAST_TOKENS = 8
 SPEED_EVERY = 10.0
 """Seconds between two announcements of changed speeds: each is signed and goes to everybody."""
 MAX_ENGINES = 32
+LOCAL = ("127.0.0.1", "0.0.0.0")
+"""Hosts that are this machine, after `place_of`."""
 
 
 class Catalog:
@@ -184,6 +186,10 @@ class Catalog:
         """Names of the engines that do not answer; `notes` says why."""
         return tuple(one.engine.name for one in self._every() if one.gone_since is not None)
 
+    def places(self) -> frozenset[str]:
+        """host:port, or another name, of every engine that is looked after."""
+        return frozenset(place_of(one.engine.name) for one in self._every())
+
     def _watch(self, engine: Engine, *, found: bool) -> EngineWatch:
         return EngineWatch(
             engine, found=found, clock=self._clock, rng=self._rng, changed=self._changed
@@ -258,6 +264,12 @@ def place_of(engine_name: str) -> str:
     place = engine_name.rpartition("@")[2]
     host, colon, port = place.rpartition(":")
     return f"127.0.0.1:{port}" if colon and host in ("localhost", "[::1]") else place
+
+
+def local_ports(places: Iterable[str]) -> frozenset[int]:
+    """The ports of those places that are on this machine."""
+    split = (place.rpartition(":") for place in places)
+    return frozenset(int(port) for host, _, port in split if host in LOCAL and port.isdigit())
 
 
 def _key(model: ModelRef) -> tuple[str, str]:

@@ -40,6 +40,10 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "up": Entry("node.cli.up", "run a node until Ctrl-C"),
     "stop": Entry("node.cli.stop", "drain and stop the running node"),
+    "pause": Entry("node.cli.pause", "take no jobs until resumed; what runs is finished"),
+    "resume": Entry("node.cli.resume", "take jobs again"),
+    "drain": Entry("node.cli.drain", "pause, and wait until no job is left"),
+    "limits": Entry("node.cli.limits", "show or change what this machine gives at most"),
     "demo": Entry("node.cli.demo", "start a small mesh here and send generations through it"),
     "generate": Entry("node.cli.generate", "send one prompt and print the answer as it comes"),
     "chat": Entry("node.cli.chat", "talk to a model"),

@@ -7,8 +7,14 @@ from typing import Any
 
 from node.config import Config, extras_of
 
-REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants"})
-SWITCHES = {"mdns": False, "assignable": False, "json_output": True}
+REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants", "schedule"})
+SWITCHES = {
+    "mdns": False,
+    "assignable": False,
+    "json_output": True,
+    "pause_on_battery": True,
+    "pause_on_gpu_use": True,
+}
 """Flags without a value, and what giving them means."""
 
 

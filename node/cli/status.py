@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from node.cli.client import add_client_flags, find_node
@@ -38,6 +39,8 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     yield "node", node.get("node_id", "")
     state, reason = node.get("state", "unknown"), node.get("reason")
     yield "state", f"{state}: {reason}" if reason else state
+    yield from _rows("takes jobs", [availability_text(node.get("availability"))])
+    yield from _rows("limits", [limits_text(node.get("limits"))])
     yield from _rows("version", [node.get("version")])
     yield from _rows("network", [node.get("network")])
     yield from _rows("addresses", node.get("addresses") or ())
@@ -51,6 +54,33 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     yield from _rows("links", [str(node.get("links", ""))])
     yield "jobs", _jobs(node)
     yield from _rows("notes", node.get("notes") or ())
+
+
+def availability_text(availability: Mapping[str, Any] | None) -> str:
+    """Whether jobs are taken and when that changes, in the reader's own time; "" if not told."""
+    if availability is None:
+        return ""
+    until = f", until {_local(availability['until'])}" if availability.get("until") else ""
+    return f"yes{until}" if availability.get("open") else f"no: {availability['reason']}{until}"
+
+
+def limits_text(limits: Mapping[str, Any] | None) -> str:
+    """The limits that are set, in one line; "" for none."""
+    given = {name: most for name, most in (limits or {}).items() if most is not None}
+    words = []
+    if slots := given.get("slots"):
+        words.append(f"{slots} job{'s' * (slots != 1)} at once")
+    for name, what in (("memory", "memory"), ("gpu_memory", "graphics memory")):
+        if name in given:
+            words.append(f"{given[name] / GIB:.1f} GiB {what}")
+    return ", ".join(words)
+
+
+def _local(moment: str) -> str:
+    """Short for today, with the day otherwise."""
+    then = datetime.fromisoformat(moment).astimezone()
+    today = then.date() == datetime.now().astimezone().date()
+    return then.strftime("%H:%M" if today else "%a %Y-%m-%d %H:%M")
 
 
 def _rows(label: str, texts: Iterable[str | None]) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from node.gateway.generation import Generation
 from node.gateway.info_handlers import InfoHandlers
 from node.gateway.metrics import Metrics
 from node.gateway.openai_handlers import OpenAIHandlers
+from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.routes import Route
 from node.gateway.server import Server
 from node.gateway.service_handlers import ServiceHandlers
@@ -37,13 +38,14 @@ class Gateway:
         accounts: Accounts,
         suppliers: Suppliers,
         services: ServiceHandlers | None = None,
+        owner: OwnerHandlers | None = None,
         settings: GatewaySettings | None = None,
         mesh_websocket: MeshWebSocket | None = None,
         clock: Clock | None = None,
         lean: bool = True,
         traces: Traces | None = None,
     ) -> None:
-        """`services` None: this gateway tells nothing of services. `mesh_websocket` serves GET
+        """`services` or `owner` None: nothing of that is answered here. `mesh_websocket` serves GET
         /mesh; `lean` False is for comparison only.
         """
         settings = settings or GatewaySettings()
@@ -67,6 +69,7 @@ class Gateway:
         why = WhyHandler(Traces() if traces is None else traces)
         self.routes = build_routes(OpenAIHandlers(generation), text, info, why)
         self.routes += [] if services is None else services.routes()
+        self.routes += [] if owner is None else owner.routes()
         self._application = Application(
             routes=self.routes,
             accounts=accounts,
