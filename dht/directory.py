@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
+from dht.allowance import Allowance
 from dht.exchange import Exchange
 from dht.link_feeds import LinkFeeds
 from dht.membership import Confront, Deny, Effect, Membership, Show, Spread
@@ -53,8 +53,9 @@ TICK = 2.0
 """Seconds between looks at what expired and at round-trip times."""
 MAX_PULLS = 2
 """Peers that are compared with at one time."""
-DENY_EVERY = 1.0
-"""Seconds between denials of being lost."""
+DENIAL_RATE = 1.0
+DENIAL_BURST = 4.0
+"""Denials of being lost a second, and at once: a few accusers must not outpace them."""
 FAREWELL = 0.5
 """Seconds that telling peers goodbye may take."""
 
@@ -99,7 +100,7 @@ class Directory:
         self._membership = Membership(key.node_id, self._table)
         self._suspected = asyncio.Event()
         self._feeds = LinkFeeds(remaining=self._remaining, tasks=tasks, rng=self._rng)
-        self._denied_at = -math.inf
+        self._denials = Allowance(rate=DENIAL_RATE, burst=DENIAL_BURST)
         self._denying = False
         self._pulls = asyncio.Semaphore(MAX_PULLS)
         self._leaving = False
@@ -240,9 +241,9 @@ class Directory:
         now, patience = self._clock.now(), self._patience()
         self._perform(self._membership.accused(loss, source, now, patience))
 
-    def vouched_for(self, node: NodeId) -> None:
-        """A node that was lost here is linked to a peer."""
-        self._show(node)
+    def vouched_for(self, node: NodeId, seq: int, source: NodeId) -> None:
+        """A peer has a link to a node."""
+        self._perform(self._membership.vouched(node, seq, source))
 
     def loaded(self, node: NodeId, load: Load) -> None:
         """A linked peer told its load."""
@@ -284,8 +285,8 @@ class Directory:
                 case Spread(loss, source):
                     self._suspected.set()
                     self._feeds.spread(loss, source)
-                case Confront(loss):
-                    if (feed := self._feeds.get(loss.node)) is not None:
+                case Confront(loss, peer):
+                    if (feed := self._feeds.get(peer)) is not None:
                         feed.push_lost(loss)
                 case Deny(seq, source):
                     self._deny(seq, source)
@@ -320,8 +321,7 @@ class Directory:
             self._tasks.spawn(self._deny_soon(), "deny")
 
     async def _deny_soon(self) -> None:
-        await asyncio.sleep(max(0.0, self._denied_at + DENY_EVERY - self._clock.now()))
-        self._denied_at = self._clock.now()
+        await asyncio.sleep(self._denials.reserve(self._own.node_id, 1, self._clock.now()))
         self._denying = False
         self._republish()
 

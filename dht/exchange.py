@@ -51,7 +51,7 @@ class Hearer(Protocol):
 
     def reported_lost(self, loss: Loss, source: NodeId) -> None: ...
 
-    def vouched_for(self, node: NodeId) -> None: ...
+    def vouched_for(self, node: NodeId, seq: int, source: NodeId) -> None: ...
 
     def loaded(self, node: NodeId, load: Load) -> None: ...
 
@@ -100,8 +100,8 @@ class Exchange:
 
     async def _fetch(self, link: Link, listing: Listing) -> None:
         for each in listing.items:
-            if each.linked and self._table.vouch(each.node, each.seq):
-                self._hearer.vouched_for(each.node)
+            if each.linked:
+                self._hearer.vouched_for(each.node, each.seq, link.peer)
             elif each.lost:
                 self._hearer.reported_lost(Loss(each.node, each.seq), link.peer)
         missing = self._table.missing(listing)

@@ -31,9 +31,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Confront:
-    """Tell the accused itself, over the live link to it, so that it denies."""
+    """Tell the accused itself, or one who has a link to it, so that it denies."""
 
     loss: Loss
+    peer: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Membership:
     ) -> None:
         self._own = own
         self._table = table
-        self._suspicions = suspicions or Suspicions()
+        self._suspicions = Suspicions() if suspicions is None else suspicions
         self._linked: set[NodeId] = set()
         """Bounded by the links."""
 
@@ -68,7 +69,7 @@ class Membership:
         self._table.link(node, True)
         if entry is None or not was_lost:
             return [Show(node)]
-        return [Confront(Loss(node, entry.signed.record.seq)), Show(node)]
+        return [Confront(Loss(node, entry.signed.record.seq), node), Show(node)]
 
     def link_down(self, node: NodeId, *, broke: bool) -> list[Effect]:
         """`broke`: without a goodbye, so this node has seen for itself that the other is lost."""
@@ -91,7 +92,7 @@ class Membership:
         if node == self._own:
             return [Deny(seq, source)]
         if node in self._linked:
-            return [Confront(Loss(node, seq, accuser))]
+            return [Confront(Loss(node, seq, accuser), node)]
         entry = self._table.get(node)
         if entry is None:
             self._table.forewarn(node, seq, now)
@@ -107,6 +108,17 @@ class Membership:
             return [spread]
         self._table.lose(node, seq)
         return [spread, Show(node)]
+
+    def vouched(self, node: NodeId, seq: int, source: NodeId) -> list[Effect]:
+        """A peer has a link to a node. If that is lost here, one of both is behind.
+
+        The peer may not have noticed yet, so its word alone brings nobody back; it is to pass the
+        accusation on, and the accused denies if it lives.
+        """
+        entry = self._table.get(node)
+        if entry is None or not entry.lost or seq < entry.signed.record.seq:
+            return []
+        return [Confront(Loss(node, entry.signed.record.seq), source)]
 
     def heard(self, node: NodeId) -> None:
         """A newer record of the node has come: it lives."""

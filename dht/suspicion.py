@@ -11,6 +11,7 @@ one (after SWIM's suspicion with Lifeguard's confirmations, arXiv 1707.00788).
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -46,6 +47,8 @@ class Suspicions:
     def __init__(self, *, confirmations: int = CONFIRMATIONS) -> None:
         self._confirmations = confirmations
         self._suspects: OrderedDict[NodeId, _Suspicion] = OrderedDict()
+        self._deadlines: list[tuple[float, NodeId]] = []
+        """A heap; entries of cleared suspicions are skipped when their time comes."""
 
     def __len__(self) -> int:
         return len(self._suspects)
@@ -56,6 +59,7 @@ class Suspicions:
         if found is None or found.seq < seq:
             found = _Suspicion(seq, wait, now + wait)
             self._suspects[node] = found
+            heapq.heappush(self._deadlines, (found.deadline, node))
             while len(self._suspects) > MAX_SUSPECTS:
                 self._suspects.popitem(last=False)
         elif found.seq > seq or accuser in found.accusers:
@@ -73,11 +77,14 @@ class Suspicions:
     def due(self, now: float) -> list[tuple[NodeId, int]]:
         """(node, seq) of those whom nobody defended in time; they are suspects no more."""
         believed = []
-        for node, found in list(self._suspects.items()):
-            if found.deadline > now:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            at, node = heapq.heappop(self._deadlines)
+            found = self._suspects.get(node)
+            if found is None or found.deadline != at:
                 continue
-            if now - found.deadline > LATE and not found.extended:
+            if now - at > LATE and not found.extended:
                 found.deadline, found.extended = now + found.wait, True
+                heapq.heappush(self._deadlines, (found.deadline, node))
                 continue
             del self._suspects[node]
             believed.append((node, found.seq))
@@ -85,4 +92,4 @@ class Suspicions:
 
     def next_due(self) -> float | None:
         """When to ask `due` again."""
-        return min((found.deadline for found in self._suspects.values()), default=None)
+        return self._deadlines[0][0] if self._deadlines else None

@@ -31,7 +31,7 @@ class Row:
     said: int
     """Version in which anything but the load changed last."""
     loaded: int
-    """Version in which the load changed last; 0 while nothing was ever told."""
+    """Version in which the load changed last."""
 
     @property
     def version(self) -> int:
@@ -60,8 +60,7 @@ class ChangeLog:
         row = self._rows.get(node)
         if row is None:
             self.version += 1
-            loaded = self.version if load != Load() else 0
-            self._rows[node] = Row(seq, standing, linked, load, self.version, loaded)
+            self._rows[node] = Row(seq, standing, linked, load, self.version, self.version)
             self._dropped.pop(node, None)
             return True
         said = (row.seq, row.standing, row.linked) != (seq, standing, linked)
