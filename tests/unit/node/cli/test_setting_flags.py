@@ -12,7 +12,8 @@ from node.config import load_config
 FLAGS = {
     "--data-dir", "--http", "--mesh", "--join", "--edge", "--network", "--no-mdns", "--roles",
     "--engine", "--model", "--demo-rate", "--slots", "--memory-cap", "--alias", "--access",
-    "--json", "--grant",
+    "--json", "--grant", "--models-dir", "--no-assign", "--gpu-memory-cap", "--schedule",
+    "--pause-on-battery", "--pause-on-gpu-use",
 }  # fmt: skip
 
 
@@ -43,9 +44,11 @@ def test_everything_given_arrives(parser: argparse.ArgumentParser) -> None:
         "--data-dir /d --http 127.0.0.1:0 --mesh [::1]:0 --join a:1 --join b:2 --edge http://e "
         "--edge http://f --network n --no-mdns --roles worker,storage --engine demo "
         "--engine http://g:1 --demo-rate 9.5 --slots 2 --memory-cap 1GiB --alias x=y --alias z=w "
-        "--access keys --json"
+        "--access keys --json --gpu-memory-cap 8GiB --schedule 22:00-7:00 --pause-on-battery "
+        "--pause-on-gpu-use"
     )
-    config = load_config(raw_settings(parser.parse_args(words.split())), environ={})
+    given = [*words.split(), "--schedule", "sat-sun 0:00-24:00"]
+    config = load_config(raw_settings(parser.parse_args(given)), environ={})
     assert str(config.mesh) == "[::1]:0"
     assert [seed.url for seed in config.join] == ["tcp://a:1", "tcp://b:2"]
     assert config.edge == ("http://e", "http://f")
@@ -55,3 +58,7 @@ def test_everything_given_arrives(parser: argparse.ArgumentParser) -> None:
     assert (config.demo_rate, config.slots, config.memory_cap) == (9.5, 2, 2**30)
     assert config.aliases == {"x": "y", "z": "w"}
     assert config.access == "keys"
+    assert config.gpu_memory_cap == 8 * 2**30
+    assert [window.text for window in config.schedule] == ["22:00-7:00", "sat-sun 0:00-24:00"]
+    assert config.pause_on_battery
+    assert config.pause_on_gpu_use
