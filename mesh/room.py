@@ -70,6 +70,13 @@ class Room:
         if card != NO_CARD and need.gpu_memory and card < len(self.cards):
             self.cards[card] -= need.gpu_memory
 
+    def give_back(self, model: str, need: Need, card: int) -> None:
+        """Undo `take_on`."""
+        self._taken.discard(model)
+        self.memory += need.memory
+        if card != NO_CARD and need.gpu_memory and card < len(self.cards):
+            self.cards[card] += need.gpu_memory
+
     def _card_for(self, size: int) -> int:
         """The fullest card that has room, else the emptiest."""
         fitting = [(free, index) for index, free in enumerate(self.cards) if free >= size]

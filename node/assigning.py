@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import psutil
 
@@ -14,6 +15,7 @@ from node.resources import given_resources
 from services.activation import Activation
 from services.catalog import Catalog
 from services.host import Host
+from services.limits import Limits
 from services.startable import demo_startable, find_gguf, publishable
 
 
@@ -21,6 +23,7 @@ def build_activation(
     *,
     catalog: Catalog,
     host: Host,
+    limits: Callable[[], Limits],
     assignable: bool,
     clock: Clock,
     tasks: Tasks,
@@ -30,6 +33,7 @@ def build_activation(
         shelf=catalog,
         busy_with=host.busy_with,
         available_memory=lambda: int(psutil.virtual_memory().available),
+        limits=limits,
         clock=clock,
         tasks=tasks,
         assignable=assignable,
@@ -38,7 +42,7 @@ def build_activation(
 
 async def take_stock(activation: Activation, hardware: Hardware | None, config: Config) -> None:
     """Say what this node could run: the demo model, and the GGUF files of `models_dir`."""
-    resources = given_resources(hardware, config.memory_cap)
+    resources = given_resources(hardware)
     startables = [demo_startable(config.slots, config.demo_rate)]
     if config.models_dir is not None:
         startables += await asyncio.to_thread(find_gguf, config.models_dir, resources)

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from mesh.capability import NodeState, Role
+from mesh.capability import NodeState, Resources, Role
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
@@ -56,6 +56,7 @@ class ElectronsNode:
         self._closing = AsyncExitStack()
         self._draining = False
         self._told: tuple[NodeState, str] = ("starting", "")
+        self._given = Resources()
         self.token = token
 
     @property
@@ -163,6 +164,7 @@ class ElectronsNode:
             reason=reason,
         )
         self._told = state, reason
+        self._given = work.activation.resources
         self._discovery.table.offer(record)
         directory.set_load(work.host.load())
 
@@ -170,7 +172,8 @@ class ElectronsNode:
         """Publish when this node's own health changes, which nobody announces."""
         while True:
             await asyncio.sleep(STATE_EVERY)
-            if self._report.own_state() != self._told:
+            given = self._work.activation.resources
+            if (self._report.own_state(), given) != (self._told, self._given):
                 self._publish()
 
     async def _leave(self) -> None:

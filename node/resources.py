@@ -1,4 +1,4 @@
-"""What a machine gives to models at most, out of what its probes found. Pure."""
+"""What a machine could give to models, out of what its probes found. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEPT_AT_LEAST = 2**29
 """Share of the memory, and bytes, that the system and this node keep for themselves."""
 
 
-def given_resources(hardware: Hardware | None, memory_cap: int | None) -> Resources:
+def given_resources(hardware: Hardware | None) -> Resources:
     """Nothing while the machine is not known; cards that use the machine's memory do not count."""
     if hardware is None:
         return Resources()
@@ -19,6 +19,6 @@ def given_resources(hardware: Hardware | None, memory_cap: int | None) -> Resour
     cards = (card for card in hardware.gpus if card.memory_total and not card.shared_memory)
     return Resources(
         cores=0.0 if hardware.processor is None else hardware.processor.usable_cores,
-        memory=memory if memory_cap is None else min(memory, memory_cap),
+        memory=memory,
         gpus=tuple(Gpu(card.name, card.memory_total or 0) for card in cards),
     )

@@ -269,6 +269,7 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
     activation = build_activation(
         catalog=catalog,
         host=host,
+        limits=lambda: comfort.limits,
         assignable=config.assignable,
         clock=base.clock,
         tasks=base.tasks,

@@ -18,8 +18,9 @@ from mesh.errors import ElectronsError
 from mesh.lifecycle import Tasks
 from mesh.room import NO_CARD
 from mesh.wire.assignment import Assign, RunReport, Told
-from services.activation_plan import Active, ActiveState, Situation, Start, Steps, plan
+from services.activation_plan import Active, ActiveState, Situation, Start, Steps, plan, within
 from services.engines.engine import Engine
+from services.limits import Limits
 from services.startable import Startable
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Activation:
         shelf: Shelf,
         busy_with: Callable[[Engine], int],
         available_memory: Callable[[], int],
+        limits: Callable[[], Limits] = Limits,
         clock: Clock,
         tasks: Tasks,
         assignable: bool = True,
@@ -75,6 +77,7 @@ class Activation:
         self._shelf = shelf
         self._busy_with = busy_with
         self._available_memory = available_memory
+        self._limits = limits
         self._clock = clock
         self._tasks = tasks
         self._held: dict[str, Startable] = {}
@@ -85,14 +88,20 @@ class Activation:
         self._watchers: list[Callable[[], None]] = []
         self._looking: asyncio.Task[None] | None = None
         self.assignable = assignable
-        self.resources = Resources()
-        """What this node gives at most; nothing until it is known."""
+        self._machine = Resources()
+        self._followed = Resources()
+        """What was given when the assignment was last followed."""
 
     def hold(self, startables: Sequence[Startable], resources: Resources) -> None:
         """What this node could start from now on, within what. What runs already goes on."""
         self._held = {one.runnable.model: one for one in startables}
-        self.resources = resources
+        self._machine = resources
         self._tell()
+
+    @property
+    def resources(self) -> Resources:
+        """What this node gives at most, by its owner's limits of now; nothing until it is known."""
+        return within(self._machine, self._limits())
 
     def on_change(self, watcher: Callable[[], None]) -> None:
         """Be told when `runnable` or `resources` are no longer what they were."""
@@ -135,6 +144,7 @@ class Activation:
             watcher()
 
     def _follow(self) -> Steps:
+        self._followed = self.resources
         steps = plan(self._wanted, self._situation())
         for model in steps.drains:
             running = self._running[model]
@@ -186,6 +196,8 @@ class Activation:
         """Until nothing that an assignment started is left."""
         while self._running:
             await asyncio.sleep(LOOK_SECONDS)
+            if self.resources != self._followed:
+                self._follow()
             for model, running in list(self._running.items()):
                 await self._look(model, running)
 

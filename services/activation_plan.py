@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mesh.capability import Resources, Runnable
 from mesh.room import NO_CARD, Need, Room, fits, need_of, say_bytes
 from mesh.wire.assignment import RunReport
+from services.limits import Limits
 
+OUTGROWN = "the owner's limits no longer leave room for it"
 ActiveState = Literal["starting", "serving", "draining"]
 
 
@@ -64,14 +66,46 @@ def plan(wanted: Sequence[tuple[str, str]], situation: Situation) -> Steps:
     models = {model for model, _ in wanted}
     active = situation.active
     ending = {m for m, one in active.items() if m not in models or one.state == "draining"}
+    ending |= _outgrown(situation, ending)
     accounts = _Accounts(situation, ending)
     starts: list[Start] = []
     reports = [
-        _follow(model, engine, situation, accounts, starts) for model, engine in sorted(set(wanted))
+        RunReport(model, "refused", OUTGROWN)
+        if model in ending and active[model].state != "draining"
+        else _follow(model, engine, situation, accounts, starts)
+        for model, engine in sorted(set(wanted))
     ]
     reports += [RunReport(model, "draining") for model in sorted(ending - models)]
     drains = tuple(sorted(model for model in ending if active[model].state != "draining"))
     return Steps(tuple(starts), drains, tuple(reports))
+
+
+def within(resources: Resources, limits: Limits) -> Resources:
+    """What the owner's limits leave of a machine; those of graphics memory hold for all cards."""
+    memory, left = resources.memory, limits.gpu_memory
+    if limits.memory is not None:
+        memory = min(memory, limits.memory)
+    cards = []
+    for card in resources.gpus:
+        size = card.memory if left is None else min(card.memory, left)
+        left = None if left is None else left - size
+        cards.append(replace(card, memory=size))
+    return replace(resources, memory=memory, gpus=tuple(cards))
+
+
+def _outgrown(situation: Situation, ending: Collection[str]) -> frozenset[str]:
+    """What runs beyond the limits since the owner lowered them."""
+    room = Room(situation.resources)
+    found = set()
+    for model, one in sorted(situation.active.items()):
+        need = need_of(one.runnable)
+        if model in ending:
+            continue
+        room.take_on(model, need, one.card)
+        if room.memory < 0 or (one.card != NO_CARD and min(room.cards, default=0) < 0):
+            found.add(model)
+            room.give_back(model, need, one.card)
+    return frozenset(found)
 
 
 class _Accounts:

@@ -18,6 +18,7 @@ from services import activation as activating
 from services.activation import Activation
 from services.catalog import Catalog
 from services.engines.engine import Engine
+from services.limits import Limits
 from services.startable import Startable
 from tests.unit.services.scripted_engine import ScriptedEngine
 
@@ -34,6 +35,7 @@ class Node:
     made: list[ScriptedEngine] = field(default_factory=list)
     busy: set[str] = field(default_factory=set)
     sick: set[str] = field(default_factory=set)
+    limits: Limits = field(default_factory=Limits)
 
     def hold(self, *models: str, resources: Resources = ROOMY) -> None:
         self.activation.hold([self._startable(model) for model in models], resources)
@@ -70,6 +72,7 @@ async def node() -> AsyncIterator[Node]:
         shelf=catalog,
         busy_with=lambda engine: int(engine.name in found.busy),
         available_memory=lambda: 64 * GIB,
+        limits=lambda: found.limits,
         clock=SystemClock(),
         tasks=tasks,
     )
@@ -196,3 +199,13 @@ async def test_a_catalog_that_is_full_says_so(node: Node, monkeypatch: pytest.Mo
     node.hold("a")
     node.assign("a")
     assert node.states() == {"a": "failed"}
+
+
+async def test_a_limit_that_is_lowered_ends_what_exceeds_it_and_nothing_else(node: Node) -> None:
+    node.hold("a", "b")
+    node.assign("a", "b")
+    await until(lambda: node.offered() == ["a", "b", "mine"])
+    node.limits = Limits(memory=GIB)
+    assert node.activation.resources.memory == GIB
+    await until(lambda: node.offered() == ["a", "mine"])
+    await until(lambda: node.states() == {"a": "serving", "b": "refused"})

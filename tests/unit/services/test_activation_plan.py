@@ -7,7 +7,8 @@ from dataclasses import replace
 from mesh.capability import Gpu, Resources, Runnable
 from mesh.room import NO_CARD
 from mesh.wire.assignment import RunReport
-from services.activation_plan import Active, Situation, Start, plan
+from services.activation_plan import OUTGROWN, Active, Situation, Start, plan, within
+from services.limits import Limits
 
 GIB = 2**30
 SMALL = Runnable("small", "llama.cpp", 2 * GIB)
@@ -104,3 +105,21 @@ def test_what_failed_is_not_tried_again_by_itself() -> None:
     steps = plan([("small", "")], failed)
     assert steps.starts == ()
     assert steps.reports == (RunReport("small", "failed", "its server ended"),)
+
+
+def test_what_the_owners_limits_no_longer_hold_drains() -> None:
+    active = {"small": Active(SMALL, "serving"), "large": Active(LARGE, "serving")}
+    tight = replace(IDLE, active=active, resources=within(IDLE.resources, Limits(None, 6 * GIB)))
+    steps = plan([("small", ""), ("large", "")], tight)
+    assert steps.drains == ("small",)
+    assert steps.reports == (
+        RunReport("large", "serving"),
+        RunReport("small", "refused", OUTGROWN),
+    )
+
+
+def test_limits_hold_for_all_cards_together() -> None:
+    assert within(IDLE.resources, Limits()) == IDLE.resources
+    limited = within(IDLE.resources, Limits(None, 4 * GIB, 20 * GIB))
+    assert limited.memory == 4 * GIB
+    assert [card.memory for card in limited.gpus] == [16 * GIB, 4 * GIB]
