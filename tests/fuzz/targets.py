@@ -21,7 +21,7 @@ from mesh.links.multiplexer import Multiplexer, StreamOpened
 from mesh.links.pipe import PipeReceiver
 from mesh.links.tls import TlsChannel, TlsIdentity
 from mesh.ports import Priority
-from mesh.wire import dht, discovery, frames, jobs, records
+from mesh.wire import dht, discovery, frames, jobs, records, registry
 from mesh.wire.frames import (
     CHALLENGE,
     CREDIT,
@@ -254,6 +254,11 @@ WORKER_SEEDS = (
 NODE_RECORD = records.sign_node(
     NEAR, MESH, NodeRecord(NEAR.node_id, 1, 1e9, 60.0, ("tcp://10.0.0.1:1",), ("worker",))
 ).data
+DELTA_SEED = registry.encode(
+    registry.Delta(
+        7, ((60.0, NODE_RECORD),), ((NEAR.node_id, Load(1)),), ((FAR.node_id, 3),), (FAR.node_id,)
+    )
+)
 MiB = 1024 * 1024
 NESTED = 100 * MiB
 """msgpack makes room for what nested arrays announce; gone again when they turn out to be empty."""
@@ -281,6 +286,9 @@ TARGETS: dict[str, Target] = {
         (WireError,),
         (discovery.encode(discovery.LoadReport(Load(1, 2, 3))),),
         NESTED,
+    ),
+    "registry_delta": Target(
+        run_decoder(registry.decode_delta), (WireError,), (DELTA_SEED,), NESTED
     ),
     "dht_request": Target(
         run_decoder(dht.decode_request),
