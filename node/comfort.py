@@ -15,7 +15,7 @@ import psutil
 from mesh.capability import Load
 from mesh.clock import Clock
 from mesh.lifecycle import Tasks
-from node.gpu_use import GpuLook, GpuMeter
+from node.gpu_use import GpuMeter
 from node.memory_cap import GpuMemoryCap, MemoryCap
 from node.owner_file import OwnerFile, OwnerState
 from services.availability import (
@@ -165,6 +165,6 @@ class Comfort:
         if self._host.in_flight:
             self._last_job = now
         own_jobs = now - self._last_job < AFTER_JOB_SECONDS
-        look: GpuLook = await asyncio.to_thread(self._meter.look, self._clock.wall(), own_jobs)
+        look = await self._meter.look_aside(self._clock.wall(), own_jobs)
         self._gpu_memory.used = look.memory_used
         self._spell = note_gpu(self._spell, look.taken, now)

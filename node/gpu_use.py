@@ -6,6 +6,7 @@ them. Elsewhere, AMD included, a card that works while no job is here works for 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ class GpuMeter:
         if self._nvml is not None:
             ask(self._nvml, self._nvml.nvmlShutdown)
             self._nvml, self._handles = None, []
+
+    async def look_aside(self, now_wall: float, own_jobs: bool) -> GpuLook:
+        """`look`, in a thread of its own: a driver may take its time."""
+        return await asyncio.to_thread(self.look, now_wall, own_jobs)
 
     def look(self, now_wall: float, own_jobs: bool) -> GpuLook:
         """`own_jobs`: jobs run here, or did a moment ago, so that a busy card may be theirs."""
