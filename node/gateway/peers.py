@@ -23,6 +23,7 @@ def peer_object(peer: Peer) -> dict[str, Any]:
         "roles": list(record.roles),
         "models": [model.ref.name for model in record.models],
         "state": record.state,
+        "reason": record.reason,
         "version": record.version,
         "linked": peer.linked,
         "rtt_ms": rtt_ms(peer),

@@ -17,9 +17,11 @@ from mesh.jobs import Chunk, Finish, Usage
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
 from node.gateway.openapi import openapi_document
+from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import Health, Suppliers
 from tests.integration.gateway.listed_targets import ListedTargets, fixed_coverage
+from tests.integration.gateway.owned_node import OwnedNode
 from tests.integration.gateway.twins import (
     NODE,
     WORKER,
@@ -45,6 +47,7 @@ def build_gateway() -> Gateway:
             health=lambda: Health(ready=True, state="joined"),
         ),
         services=ServiceHandlers(coverage=fixed_coverage, targets=ListedTargets()),
+        owner=OwnerHandlers(OwnedNode()),
     )
 
 
