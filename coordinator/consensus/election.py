@@ -20,7 +20,7 @@ def pass_time(state: State, now: float) -> None:
     if state.role == "leader":
         _keep_leading(state, now)
     elif now >= state.election_at:
-        if state.votes_itself:
+        if state.may_stand:
             campaign(state, now, pre=True)
         else:
             state.leader = None

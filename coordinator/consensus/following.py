@@ -43,9 +43,14 @@ def take_append(state: State, message: Append, sender: NodeId, now: float) -> No
         _answer(state, message, sender, ok=False, index=hint)
     else:
         _store(state, message.entries)
-        last = message.prev_index + len(message.entries)
-        state.commit = max(state.commit, min(message.commit, last))
-        _answer(state, message, sender, ok=True, index=last)
+        limit = commit_limit(state, message)
+        state.commit = max(state.commit, min(message.commit, limit))
+        _answer(state, message, sender, ok=True, index=message.prev_index + len(message.entries))
+
+
+def commit_limit(state: State, message: Append) -> int:
+    """Up to here the log was compared with the leader's; what follows may be wrong."""
+    return message.prev_index + len(message.entries)
 
 
 def _store(state: State, entries: tuple[Entry, ...]) -> None:

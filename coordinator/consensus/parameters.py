@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mesh.wire.consensus import MAX_BATCH_ENTRIES
+
 MAX_IN_FLIGHT = 16
 """Appends on their way to one member; more only fill its link's buffers."""
 MAX_UNCOMMITTED = 4096
@@ -38,3 +40,5 @@ class Parameters:
     crash_election: float = 0.1
     chunk_patience: float = 1.0
     """Until a chunk of a snapshot is asked for again."""
+    batch_entries: int = MAX_BATCH_ENTRIES
+    """Entries in one Append."""

@@ -150,7 +150,7 @@ class Raft:
             case ChunkAnswer():
                 sending.take_chunk_answer(state, message, sender, now)
             case TimeoutNow():
-                if state.votes_itself and state.role != "leader":
+                if state.may_stand and state.role != "leader":
                     election.campaign(state, now, pre=False, forced=True)
 
     def peer_up(self, peer: NodeId, now: float) -> None:

@@ -14,14 +14,12 @@ from coordinator.consensus.ready import Position
 from coordinator.consensus.refusal import Backlog, NotLeader
 from coordinator.consensus.sending import (
     ask_for_chunks,
-    begin_snapshot,
     end_snapshot,
 )
 from coordinator.consensus.state import Peer, State, become_follower, send
 from mesh.ids import NodeId
 from mesh.wire.consensus import (
     MAX_BATCH,
-    MAX_BATCH_ENTRIES,
     Append,
     Appended,
     TimeoutNow,
@@ -48,9 +46,7 @@ def propose(state: State, kind: EntryKind, data: bytes) -> Position:
 def flush(state: State, now: float) -> None:
     """Send every member what it lacks, as far as its bounds allow, and heartbeats that are due."""
     for node, peer in state.peers.items():
-        if peer.sending is None and peer.next <= state.log.mark.index:
-            begin_snapshot(state, peer, now)
-        if peer.sending is not None:
+        if peer.sending is not None or peer.next <= state.log.mark.index:
             ask_for_chunks(state, node, peer, now)
         elif peer.probing:
             _probe(state, node, peer)
@@ -79,7 +75,7 @@ def _stream(state: State, node: NodeId, peer: Peer) -> None:
 def _batch(state: State, peer: Peer) -> tuple[Entry, ...]:
     if peer.next > state.log.last:
         return ()
-    return state.log.read(peer.next, most=MAX_BATCH_ENTRIES, most_bytes=MAX_BATCH)
+    return state.log.read(peer.next, most=state.parameters.batch_entries, most_bytes=MAX_BATCH)
 
 
 def _append(state: State, node: NodeId, peer: Peer, entries: tuple[Entry, ...]) -> None:

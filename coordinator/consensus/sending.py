@@ -10,13 +10,6 @@ from mesh.ids import NodeId
 from mesh.wire.consensus import ChunkAnswer, SnapshotChunk
 
 
-def begin_snapshot(state: State, peer: Peer, now: float) -> None:
-    """Send a snapshot to a member that needs what the log has forgotten, if it is there at all."""
-    if now - peer.heard < state.parameters.election_max:
-        peer.sending = Sending()
-        peer.in_flight.clear()
-
-
 def end_snapshot(state: State, peer: Peer) -> None:
     """Go on with entries as soon as the member's log touches what is left here."""
     if peer.match >= state.log.mark.index:
@@ -25,11 +18,15 @@ def end_snapshot(state: State, peer: Peer) -> None:
 
 
 def ask_for_chunks(state: State, node: NodeId, peer: Peer, now: float) -> None:
-    """Say which bytes are wanted, again when they seem lost."""
-    sending = peer.sending
-    if sending is not None and now >= sending.ask_at:
-        sending.ask_at = now + state.parameters.chunk_patience
-        state.needed.append(ChunkNeeded(node, sending.mark, sending.offset))
+    """Say which bytes a member needs, again when they seem lost; nothing while it is silent."""
+    if peer.sending is None:
+        if now - peer.heard >= state.parameters.election_max:
+            return
+        peer.sending = Sending()
+        peer.in_flight.clear()
+    if now >= peer.sending.ask_at:
+        peer.sending.ask_at = now + state.parameters.chunk_patience
+        state.needed.append(ChunkNeeded(node, peer.sending.mark, peer.sending.offset))
 
 
 def send_chunk(state: State, to: NodeId, chunk: SnapshotChunk) -> None:

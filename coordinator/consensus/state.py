@@ -129,9 +129,18 @@ class State:
         return self.log.members.voters
 
     @property
-    def votes_itself(self) -> bool:
-        """True for a voter that remembers what it promised."""
-        return self.node in self.voters and not self.lost
+    def may_stand(self) -> bool:
+        """Whether this member may try to lead: a voter that remembers what it promised.
+
+        One that is being removed is still needed until that is committed (thesis 4.2.2): perhaps
+        only it has the list without it.
+        """
+        if self.lost:
+            return False
+        if self.node in self.voters:
+            return True
+        changed_at = self.log.members_index
+        return changed_at > self.commit and self.node in self.log.members_at(changed_at - 1).voters
 
     def majority(self, values: dict[NodeId, int], own: int) -> int:
         """The highest number that a majority of voters has reached; `own` is this member's.
