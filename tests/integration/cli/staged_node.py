@@ -65,6 +65,10 @@ class StagedNode:
             await asyncio.sleep(600 if self._scene == "stuck-drain" else deadline_seconds)
         remark("drained")
 
+    async def hand_over(self, patience: float) -> dict[str, int]:
+        remark("handing over")
+        return {}
+
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.capability import Role
 from mesh.errors import ConfigError, RecordRejected
 from mesh.identity.charter import (
     check_charter,
@@ -23,11 +24,13 @@ from node.standing import read_charters, settle_standing, take_roles
 
 ROOT, NODE, OTHER = RootKey.generate(), NodeKey.generate(), NodeKey.generate()
 NOW, EXPIRY = 1_000_000.0, 2_000_000.0
+COORDINATOR: tuple[Role, ...] = ("coordinator",)
+GATEWAY: tuple[Role, ...] = ("gateway",)
 
 
 def charter_text(*, founder: bool = False, root: RootKey = ROOT, node: NodeKey = NODE) -> str:
-    roles = ("coordinator",)
-    return encode_charter(write_charter(root, node.node_id, roles, EXPIRY, founder=founder))
+    charter = write_charter(root, node.node_id, COORDINATOR, EXPIRY, founder=founder)
+    return encode_charter(charter)
 
 
 def test_a_charter_survives_its_text_and_gives_its_role() -> None:
@@ -49,14 +52,14 @@ def test_a_coordinator_cannot_pass_on_the_right_to_found() -> None:
         ROOT,
         mesh_id=ROOT.mesh_id,
         node_id=OTHER.node_id,
-        roles=("coordinator",),
+        roles=COORDINATOR,
         not_after=EXPIRY,
     )
     grant = issue_grant(
         OTHER,
         mesh_id=ROOT.mesh_id,
         node_id=NODE.node_id,
-        roles=("gateway",),
+        roles=GATEWAY,
         not_after=EXPIRY,
         issuer=chief,
     )
