@@ -36,6 +36,10 @@ class Cluster:
         )
         self._sync_seconds: dict[NodeId, float] = {}
         self._on_wire = on_wire
+        self.crash_after_vote = 0.0
+        """How likely a member crashes right after it has stored and sent its vote."""
+        self._when_leads: Callable[[Member], None] | None = None
+        self._led: set[int] = set()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._wakes: dict[NodeId, float] = {}
@@ -89,6 +93,9 @@ class Cluster:
         def finish() -> None:
             if member.epoch == epoch:
                 member.written()
+                voted = ready.hard is not None and ready.hard.vote not in (None, member.node)
+                if voted and self.rng.random() < self.crash_after_vote:
+                    self.crash(member, 0.002)
 
         self.at(self.now + self.rng.expovariate(1 / self._sync_seconds[member.node]), finish)
 
@@ -109,8 +116,32 @@ class Cluster:
 
     def observe(self, member: Member, ready: Ready | None) -> None:
         """Check every invariant that the event could have broken."""
-        if member.raft is not None:
-            self.invariants.observe(member.node, member.epoch, member.raft, ready)
+        raft = member.raft
+        if raft is None:
+            return
+        self.invariants.observe(member.node, member.epoch, raft, ready)
+        if raft.is_leader and (term := raft.status(member.now).term) not in self._led:
+            self._led.add(term)
+            waiting, self._when_leads = self._when_leads, None
+            if waiting is not None:
+                waiting(member)
+
+    def when_leads(self, then: Callable[[Member], None]) -> None:
+        """Call `then` with the next new leader, before it has sent anything."""
+        self._when_leads = then
+
+    def crash(self, member: Member, away: float) -> None:
+        """Let a living member crash and start again after a while."""
+        if member.raft is None:
+            return
+        member.crash()
+        epoch = member.epoch
+
+        def restart() -> None:
+            if member.epoch == epoch:
+                member.start()
+
+        self.at(self.now + away, restart)
 
     def leader(self) -> Member | None:
         """The living leader of the highest term."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from random import Random
 
@@ -113,6 +114,7 @@ def _require_service(cluster: Cluster) -> None:
     probe, asked = None, None
     while cluster.now < deadline:
         cluster.run_until(cluster.now + 0.1)
+        _readmit(cluster)
         found = cluster.raft_of_leader()
         if found is None or any(member.raft is None for member in cluster.members.values()):
             continue
@@ -124,6 +126,22 @@ def _require_service(cluster: Cluster) -> None:
     raise Violated("the healed group does not serve")
 
 
+def _readmit(cluster: Cluster) -> None:
+    """What an operator does with a member that lost its disk: a standby first, then a voter."""
+    found = cluster.raft_of_leader()
+    if found is None:
+        return
+    leader, raft = found
+    members = raft.status(leader.now).members
+    for node in members.voters + members.standbys:
+        candidate = cluster.members[node]
+        if candidate.was_wiped and (node in members.voters) == bool(candidate.disk.lost):
+            change: Change = "demote" if candidate.disk.lost else "promote"
+            with contextlib.suppress(NoQuorum):
+                raft.change_members(change, node, leader.now)
+    leader.pump()
+
+
 def _agrees(cluster: Cluster) -> bool:
     found = cluster.raft_of_leader()
     if found is None:
@@ -131,6 +149,8 @@ def _agrees(cluster: Cluster) -> bool:
     leader, raft = found
     status = raft.status(leader.now)
     members = status.members.voters + status.members.standbys
+    if any(cluster.members[node].disk.lost for node in members):
+        return False
     machines = [cluster.members[node].machine for node in members]
     if any(machine.applied != leader.machine.applied for machine in machines):
         return False

@@ -71,7 +71,6 @@ def _reads_at_once(state: State) -> int:
 NO_FAULT = Fault("none")
 FAULTS = (
     Fault("acknowledge before fsync", Habits(acknowledges_before_fsync=True)),
-    Fault("leader counts itself before fsync", Habits(counts_itself_before_fsync=True)),
     Fault("vote not stored", forgets_votes=True),
     Fault("vote twice in a term", replaced={(election, "may_vote"): _votes_twice}),
     Fault("vote for a shorter log", replaced={(election, "may_vote"): _votes_for_less}),

@@ -49,7 +49,6 @@ class Habits:
     """What members do wrong on purpose."""
 
     acknowledges_before_fsync: bool = False
-    counts_itself_before_fsync: bool = False
     reads_as_follower: bool = False
     refuses_on_step_down: bool = False
     wipes_quietly: bool = False
@@ -81,6 +80,7 @@ class Member:
         self.disk = SimulatedDisk()
         self.raft: Raft | None = None
         self.machine = Registers()
+        self.was_wiped = False
         self.epoch = 0
         """Counts starts and crashes: what was begun before does not end after."""
         self.writing: Ready | None = None
@@ -199,8 +199,6 @@ class Member:
             self._send(ready.at_once)
             if world.habits.acknowledges_before_fsync:
                 self._send(ready.messages)
-            if world.habits.counts_itself_before_fsync and ready.entries and raft.is_leader:
-                raft._state.stable = raft._state.log.last
             if ready.hard or ready.entries or ready.received or ready.lost is not None:
                 self.writing = ready
                 world.write_disk(self, ready)
@@ -311,3 +309,4 @@ class Member:
     def wipe(self, nonce: int) -> None:
         """The disk is replaced by an empty one; `nonce` makes the member say so."""
         self.disk = SimulatedDisk(lost=nonce)
+        self.was_wiped = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from chaos.consensus import stories
 from chaos.consensus.cluster import Cluster
 from chaos.consensus.member import Member
 from coordinator.consensus.membership import Change
 from mesh.errors import NoQuorum
 
 CHANGES: tuple[Change, ...] = ("add", "promote", "promote", "demote", "remove")
-Profile = Literal["all", "elections", "members", "disks"]
+Profile = Literal["all", "elections", "members", "disks", "stories"]
 Action = Literal[
     "crash_one",
     "crash_leader",
@@ -25,6 +26,8 @@ Action = Literal[
     "compact",
     "lose_tail",
     "lose_disk",
+    "old_entry",
+    "rival_lists",
 ]
 PROFILES: Mapping[Profile, Mapping[Action, int]] = {
     "all": {
@@ -57,6 +60,7 @@ PROFILES: Mapping[Profile, Mapping[Action, int]] = {
         "crash_leader": 3,
         "transfer": 2,
     },
+    "stories": {"old_entry": 1, "rival_lists": 1},
     "disks": {"lose_tail": 6, "lose_disk": 3, "compact": 2, "heal": 4, "crash_all": 1},
 }
 """How often each misfortune happens, against the others."""
@@ -69,8 +73,11 @@ class Nemesis:
         self._cluster = cluster
         self._rng = cluster.rng
         self._weights = PROFILES[profile]
-        self._pause = cluster.rng.choice((0.04, 0.1, 0.3))
+        self._pause = 1.0 if profile == "stories" else cluster.rng.choice((0.04, 0.1, 0.3))
         self._may_wipe = True
+        self._may_change = True
+        if profile == "elections":
+            cluster.crash_after_vote = cluster.rng.choice((0.0, 0.7))
 
     def go_on(self, until: float) -> None:
         """Plan misfortunes up to a time."""
@@ -88,35 +95,25 @@ class Nemesis:
 
     def crash_one(self) -> None:
         """Any member."""
-        self._crash(self._draw(), self._rng.uniform(0.01, 0.8))
+        self._cluster.crash(self._draw(), self._rng.uniform(0.01, 0.8))
 
     def crash_leader(self) -> None:
         """The one it hurts most."""
         leader = self._cluster.leader()
         if leader is not None:
-            self._crash(leader, self._rng.uniform(0.01, 0.8))
+            self._cluster.crash(leader, self._rng.uniform(0.01, 0.8))
 
     def crash_all(self) -> None:
         """A power failure."""
         for member in self._cluster.members.values():
-            self._crash(member, self._rng.uniform(0.01, 0.3))
+            self._cluster.crash(member, self._rng.uniform(0.01, 0.3))
 
     def stutter(self) -> None:
         """Members crash and are back at once, again and again."""
         for count in range(10):
-            self._cluster.at(self._later(count * 0.03), lambda: self._crash(self._draw(), 0.005))
-
-    def _crash(self, member: Member, away: float) -> None:
-        if member.raft is None:
-            return
-        member.crash()
-        epoch = member.epoch
-
-        def restart() -> None:
-            if member.epoch == epoch:
-                member.start()
-
-        self._cluster.at(self._later(away), restart)
+            self._cluster.at(
+                self._later(count * 0.03), lambda: self._cluster.crash(self._draw(), 0.005)
+            )
 
     def cut(self) -> None:
         """A random side, sometimes only one way."""
@@ -140,7 +137,7 @@ class Nemesis:
 
     def change_members(self) -> None:
         """Anything that the rules allow just now, by all that think they may."""
-        for member, raft in self._cluster.would_be_leaders():
+        for member, raft in self._cluster.would_be_leaders() if self._may_change else ():
             node = self._rng.choice(self._cluster.nodes)
             try:
                 raft.change_members(self._rng.choice(CHANGES), node, member.now)
@@ -179,7 +176,7 @@ class Nemesis:
 
         def strike() -> None:
             self.heal()
-            self._crash(leader, 0.02)
+            self._cluster.crash(leader, 0.02)
             self._isolate(ahead)
 
         self._cluster.at(self._later(self._rng.uniform(0.05, 0.25)), strike)
@@ -189,7 +186,8 @@ class Nemesis:
         trio = self._voters()
         if trio is None or not self._may_wipe:
             return
-        self._may_wipe = False
+        # A change under way might make the member that is about to lose everything indispensable.
+        self._may_wipe = self._may_change = False
         leader, behind, wiped = trio
         self.heal()
         self._isolate(behind)
@@ -204,12 +202,23 @@ class Nemesis:
 
         self._cluster.at(self._later(self._rng.uniform(0.1, 0.3)), strike)
 
+    def old_entry(self) -> None:
+        """Raft's figure 8; see `stories`."""
+        stories.old_entry(self._cluster)
+
+    def rival_lists(self) -> None:
+        """Two lists of members without a common majority; see `stories`."""
+        if self._may_change:
+            stories.rival_lists(self._cluster)
+
     def _voters(self) -> tuple[Member, Member, Member] | None:
         """The leader and two more, where there are at least three."""
         found = self._cluster.raft_of_leader()
         if found is None:
             return None
         leader, raft = found
+        if raft.status(leader.now).members != raft.mark_at(leader.machine.applied).members:
+            return None
         voters = [node for node in raft.status(leader.now).members.voters if node != leader.node]
         if len(voters) < 2 or leader.node not in self._cluster.members:
             return None
