@@ -100,7 +100,7 @@ class Comfort:
         return override(self._configured, self._state.limits)
 
     def on_change(self, watcher: Callable[[], None]) -> None:
-        """Be told when the node opens, pauses, or pauses for another reason."""
+        """Be told when the node opens, pauses, or pauses for another reason, or of new limits."""
         self._watchers.append(watcher)
 
     def start(self) -> None:
@@ -124,6 +124,7 @@ class Comfort:
         kept = {name: most for name, most in merged.items() if most is not None}
         self._keep(OwnerState(self._state.pause, kept))
         self._apply_limits()
+        self._tell()
         return self.limits
 
     def _keep(self, state: OwnerState) -> None:
@@ -145,6 +146,9 @@ class Comfort:
         if found.reason == before.reason:
             return
         log.info("paused: %s" if found.reason else "taking jobs%s", found.reason)
+        self._tell()
+
+    def _tell(self) -> None:
         for watcher in self._watchers:
             watcher()
 

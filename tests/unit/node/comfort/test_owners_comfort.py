@@ -134,6 +134,13 @@ async def test_limits_replace_the_configured_ones_and_survive(machine: Machine) 
     assert machine.host.slots == [1, 4]
 
 
+async def test_who_listens_hears_of_new_limits(machine: Machine) -> None:
+    comfort, told = machine.boot(), []
+    comfort.on_change(lambda: told.append(comfort.limits.memory))
+    comfort.set_limits({"memory": 2**30})
+    assert told == [2**30]
+
+
 async def test_a_pause_and_limits_do_not_undo_each_other(machine: Machine) -> None:
     machine.boot().set_limits({"slots": 2})
     machine.boot().pause()
