@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mesh.ids import NodeId
@@ -43,3 +44,22 @@ class SnapshotMark:
     index: int = 0
     term: int = 0
     members: Members = Members()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """The group of coordinators as one of its members sees it, for people."""
+
+    group: str
+    """Drawn when the group was founded."""
+    reporter: NodeId
+    leader: NodeId | None
+    """None: there is none, or the reporter has lost touch with a majority."""
+    term: int
+    members: Members = Members()
+    commit: int = 0
+    applied: int = 0
+    lag: Mapping[NodeId, int] = field(default_factory=dict)
+    """Entries each other member is behind; empty unless the leader reports."""
+    silent: tuple[NodeId, ...] = ()
+    """Members that the leader does not hear."""

@@ -29,7 +29,7 @@ from coordinator.consensus.entry import (
 )
 from coordinator.consensus.log import Log
 from coordinator.consensus.parameters import MAX_HANDED, Parameters
-from coordinator.consensus.ready import Outgoing, Position, Ready
+from coordinator.consensus.ready import Outgoing, PeerSight, Position, Ready
 from coordinator.consensus.refusal import NotLeader
 from coordinator.consensus.state import (
     State,
@@ -279,6 +279,14 @@ class Raft:
     def is_leader(self) -> bool:
         """Whether this member leads, as far as it knows."""
         return self._state.role == "leader"
+
+    def peers(self, now: float) -> dict[NodeId, PeerSight]:
+        """What a leader knows of the other members; empty at anybody else."""
+        state = self._state
+        return {
+            node: PeerSight(max(0.0, now - peer.heard), state.log.last - peer.match, peer.counts)
+            for node, peer in state.peers.items()
+        }
 
     def status(self, now: float) -> GroupStatus:
         """The group as this member sees it now."""

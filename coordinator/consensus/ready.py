@@ -39,6 +39,18 @@ class ReadResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerSight:
+    """What the leader knows of another member."""
+
+    silence: float
+    """Seconds since it was last heard."""
+    behind: int
+    """Entries."""
+    counts: bool
+    """False while it must not be counted because it lost what it had stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkNeeded:
     """Bytes of a snapshot to hand to `Raft.send_chunk`. Without a mark: take a fresh snapshot."""
 

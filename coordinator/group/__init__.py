@@ -1,0 +1,1 @@
+"""The consensus group at work: disk, links and membership around the core."""
