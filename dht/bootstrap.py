@@ -48,7 +48,9 @@ REVISIT = 90.0
 FEW_PEERS = 8
 """Seconds between looks, while joined, for given addresses whose nodes are not in the view (the
 other half of a mesh that fell apart); with few peers edge routers are asked as well."""
-REMEMBER_EVERY = 60.0
+REMEMBER_FIRST, REMEMBER_EVERY = 2.0, 60.0
+"""Seconds between savings of the peers that are known, doubled from first to most: a node that is
+killed soon after its start comes back to its mesh, too."""
 
 Rung = Callable[[], Awaitable[Iterable[JoinAddress]]]
 
@@ -119,6 +121,8 @@ class Bootstrap:
     async def _find_peers(self) -> None:
         """While there is no link: climb, wait, climb again."""
         pause = BACKOFF_FIRST
+        # What the local network says comes a moment later: it counts from the second climb on.
+        climbs = 1 if self._mdns is None else 2
         while True:
             self._changed.clear()
             if self._links.all():
@@ -129,6 +133,9 @@ class Bootstrap:
             reached, tried = await self._climb()
             if not reached and not self._links.all():
                 self._set_state("isolated" if tried else "first")
+                climbs -= 1
+                if climbs <= 0:
+                    self._directory.first_look.found_nobody()
                 await self._wait(pause * self._rng.uniform(0.5, 1.5))
                 pause = min(BACKOFF_MOST, pause * 2)
 
@@ -240,9 +247,11 @@ class Bootstrap:
         return node is None or self._directory.view.peer(node) is None
 
     async def _remember(self) -> None:
+        pause = REMEMBER_FIRST
         while self._remembered is not None:
-            await asyncio.sleep(REMEMBER_EVERY * self._rng.uniform(0.8, 1.2))
+            await asyncio.sleep(pause * self._rng.uniform(0.8, 1.2))
             self._remembered.save(self._directory.view.peers())
+            pause = min(REMEMBER_EVERY, pause * 2)
 
     def _on_link(self, link: Link, up: bool) -> None:
         self._changed.set()

@@ -17,6 +17,7 @@ from random import Random
 
 from dht.allowance import Allowance
 from dht.exchange import Exchange
+from dht.first_look import FirstLook
 from dht.link_feeds import LinkFeeds
 from dht.membership import Confront, Deny, Effect, Membership, Show, Spread
 from dht.own_record import NO_RESOURCES, OwnRecord
@@ -105,6 +106,7 @@ class Directory:
         self._pulls = asyncio.Semaphore(MAX_PULLS)
         self._leaving = False
         self.view = DirectoryView(clock)
+        self.first_look = FirstLook()
 
     def start(self) -> None:
         """Serve peers and keep in step with them. Call once, after the first `set_own`."""
@@ -293,8 +295,9 @@ class Directory:
 
     async def _pull(self, link: Link) -> None:
         try:
-            async with self._pulls:  # what one peer gave need not be fetched from the next
-                await self._exchange.pull(link)
+            with self.first_look.comparing():
+                async with self._pulls:  # what one peer gave need not be fetched from the next
+                    await self._exchange.pull(link)
         except (LinkError, TimeoutError, WireError) as error:
             log.debug("comparing with %s failed: %s", link.peer[:8], error)
 

@@ -48,6 +48,7 @@ from node.node import ElectronsNode
 from node.owner_file import OwnerFile
 from node.parts import Discovery, Work
 from node.report import Report
+from node.settling import Settling
 from node.standing import Standing, read_charters, settle_standing, take_roles
 from node.succession import inherited_sockets
 from services.availability import Rules
@@ -285,6 +286,7 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         clock=base.clock,
         tasks=base.tasks,
         rng=base.rng,
+        settling=Settling(catalog, discovery.directory.first_look),
     )
     return Work(catalog, host, dispatch, activation, comfort)
 

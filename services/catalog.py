@@ -64,6 +64,7 @@ class Catalog:
         self._withheld: set[EngineWatch] = set()
         self._scanning: asyncio.Task[None] | None = None
         self._scanned = asyncio.Event()
+        self._looked = False
         self._watchers: list[Callable[[], None]] = []
         self._offered: dict[str, Offered] = {}
         self._speeds: dict[tuple[str, str], float] = {}
@@ -79,13 +80,24 @@ class Catalog:
             self._scanning = self._tasks.supervise(self._scan_for_ever, "engine scan")
         try:
             async with asyncio.timeout(START_SECONDS):
-                if self._discovery is not None:
-                    await self._scanned.wait()
-                for watch in self._every():
-                    await watch.settled.wait()
+                await self.first_look()
         except TimeoutError:
             slow = [watch.engine.name for watch in self._every() if not watch.settled.is_set()]
             log.info("not waiting for %s", ", ".join(slow) or "the scan for engines")
+
+    @property
+    def looked(self) -> bool:
+        """Whether the first look at every engine is over; from then on, for ever."""
+        if not self._looked and (self._discovery is None or self._scanned.is_set()):
+            self._looked = all(watch.settled.is_set() for watch in self._every())
+        return self._looked
+
+    async def first_look(self) -> None:
+        """Return when the first look at every engine is over."""
+        if self._discovery is not None:
+            await self._scanned.wait()
+        for watch in () if self.looked else self._every():
+            await watch.settled.wait()
 
     async def close(self) -> None:
         """Stop looking and close every engine. Safe to call twice."""

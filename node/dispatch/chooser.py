@@ -15,6 +15,7 @@ from mesh.ids import NodeId
 from mesh.ports import Provider, ProviderLookup, View
 from node.dispatch.candidates import AUTO, OwnModels, not_found, prefer_real, resolve_alias
 from node.dispatch.counters import DispatchCounters
+from node.settling import Settling
 
 LOOKUP_SECONDS = 2.0
 """Patience for the DHT when nobody in the view serves a model."""
@@ -45,6 +46,7 @@ class Chooser:
         counters: DispatchCounters,
         now: Callable[[], float],
         rng: Random,
+        settling: Settling | None = None,
     ) -> None:
         self._node_id = node_id
         self._view = view
@@ -55,18 +57,27 @@ class Chooser:
         self._counters = counters
         self._now = now
         self._rng = rng
+        self._settling = settling
         self._busy: dict[NodeId, float] = {}
         self.scout = Scout(view, outstanding, now, rng)
 
     async def choose(
-        self, model: str, demand: Demand, marks: tuple[Mark, ...], may_take: MayTake
+        self,
+        model: str,
+        demand: Demand,
+        marks: tuple[Mark, ...],
+        may_take: MayTake,
+        patience: float,
     ) -> Decision:
         """Who should run it now. Raises ModelNotFound or ModelUnavailable when nobody serves it.
 
-        An order without anybody: the constraints left nobody, or `may_take` did.
+        An order without anybody: the constraints left nobody, or `may_take` did. A node that has
+        just started waits, `patience` seconds at most, until it can know that nobody serves it.
         """
-        name = resolve_alias(model, self._aliases, self._serves) if self._aliases else model
-        found = self._auto() if name == AUTO else self._named(name, marks)
+        name, found = self._find(model, marks)
+        if not found.candidates and self._settling is not None and not self._settling.over:
+            await self._settling.wait(patience)
+            name, found = self._find(model, marks)
         if not found.candidates and name != AUTO and self._lookup is not None:
             found = await self._look_up(self._lookup, name)
         if not found.candidates:
@@ -112,6 +123,11 @@ class Chooser:
             return decision
         found = self.scout.search(name, demand)
         return self._decide(self._with_own(found, name, marks), demand, may_take)
+
+    def _find(self, model: str, marks: tuple[Mark, ...]) -> tuple[str, ShortList]:
+        """What a name means here now, and who serves that."""
+        name = resolve_alias(model, self._aliases, self._serves) if self._aliases else model
+        return name, self._auto() if name == AUTO else self._named(name, marks)
 
     def _named(self, name: str, marks: tuple[Mark, ...]) -> ShortList:
         return self._with_own(self.scout.draw(name, marks), name, marks)

@@ -25,6 +25,7 @@ from node.dispatch.chooser import Chooser, MayTake
 from node.dispatch.counters import DispatchCounters
 from node.dispatch.run import MeshRun
 from node.dispatch.workers import Held
+from node.settling import Settling
 from services.host import Host
 
 CONNECT_SECONDS = 2.0
@@ -52,6 +53,7 @@ class MeshDispatch:
         clock: Clock,
         tasks: Tasks,
         rng: Random,
+        settling: Settling | None = None,
     ) -> None:
         self._node_id = node_id
         self._links = links
@@ -76,6 +78,7 @@ class MeshDispatch:
             counters=self.counters,
             now=clock.now,
             rng=rng,
+            settling=settling,
         )
 
     def start(self) -> None:
@@ -103,10 +106,15 @@ class MeshDispatch:
         return self._chooser.scout.experience
 
     async def choose(
-        self, model: str, demand: Demand, marks: tuple[Mark, ...], may_take: MayTake
+        self,
+        model: str,
+        demand: Demand,
+        marks: tuple[Mark, ...],
+        may_take: MayTake,
+        patience: float,
     ) -> Decision:
         """See `Chooser.choose`."""
-        return await self._chooser.choose(model, demand, marks, may_take)
+        return await self._chooser.choose(model, demand, marks, may_take, patience)
 
     def seconds_busy(self, candidate: Candidate) -> float:
         """See `Chooser.seconds_busy`."""

@@ -188,7 +188,8 @@ class MeshRun:
         if len(self._failed) > MAX_FAILURES:
             raise all_failed(self._job.model, self._refusals)
         model, workers = self._job.model, self._workers
-        decision = await workers.choose(model, self._demand, self._marks, self._may_take)
+        patience = self._deadline - workers.now()
+        decision = await workers.choose(model, self._demand, self._marks, self._may_take, patience)
         self.trace.decided(workers.now(), decision)
         if not decision.order and not decision.excluded:
             raise all_failed(model, self._refusals)

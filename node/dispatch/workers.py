@@ -46,7 +46,12 @@ class Workers(Protocol):
     def traces(self) -> Traces: ...
 
     async def choose(
-        self, model: str, demand: Demand, marks: tuple[Mark, ...], may_take: MayTake
+        self,
+        model: str,
+        demand: Demand,
+        marks: tuple[Mark, ...],
+        may_take: MayTake,
+        patience: float,
     ) -> Decision: ...
 
     def seconds_busy(self, candidate: Candidate) -> float: ...

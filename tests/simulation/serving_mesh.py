@@ -16,6 +16,7 @@ from mesh.lifecycle import Tasks
 from mesh.links.memory import LoopClock, MemoryLinks, MemoryNetwork
 from mesh.ports import Link, Principal, Provider, Request, Stream, StreamKind
 from node.dispatch.mesh_dispatch import MeshDispatch
+from node.settling import Settling
 from services.engines.engine import Engine, Event
 from services.host import Host
 
@@ -102,24 +103,27 @@ Serve = Callable[[Link, Stream], Awaitable[None]]
 class ServingMesh:
     """Made by `serving_mesh`; workers are added by the story."""
 
-    def __init__(self, network: MemoryNetwork, tasks: Tasks, seed: int) -> None:
+    def __init__(
+        self, network: MemoryNetwork, tasks: Tasks, seed: int, own: Shelf, settling: Settling | None
+    ) -> None:
         self.network = network
         self.tasks = tasks
         self.view = ListedView()
         self.gateway = network.join()
         self.nodes: list[MemoryLinks] = [self.gateway]
-        self.host = self._host(Shelf())
+        self.host = self._host(own)
         self.dispatch = MeshDispatch(
             node_id=self.gateway.node_id,
             links=self.gateway,
             view=self.view,
             lookup=None,
-            catalog=Shelf(),
+            catalog=own,
             host=self.host,
             aliases={"nick": "m"},
             clock=LoopClock(),
             tasks=tasks,
             rng=Random(seed),
+            settling=settling,
         )
         self.dispatch.start()
 
@@ -169,10 +173,13 @@ def make_request(deadline: float = 10.0) -> Request:
 
 
 @asynccontextmanager
-async def serving_mesh(seed: int = 0) -> AsyncIterator[ServingMesh]:
-    """A gateway without an engine of its own, 1 ms away from everybody."""
+async def serving_mesh(
+    seed: int = 0, *, own: Shelf | None = None, settling: Settling | None = None
+) -> AsyncIterator[ServingMesh]:
+    """A gateway, usually without an engine of its own, 1 ms away from everybody."""
     tasks = Tasks("serving mesh")
-    mesh = ServingMesh(MemoryNetwork(rng=Random(seed), latency=0.001), tasks, seed)
+    network = MemoryNetwork(rng=Random(seed), latency=0.001)
+    mesh = ServingMesh(network, tasks, seed, own or Shelf(), settling)
     try:
         yield mesh
     finally:
