@@ -90,6 +90,10 @@ class Report:
         automatic = {} if best is None else {AUTO: best.ref.name}
         return {**automatic, **self._config.aliases}
 
+    def add_notes(self, more: Callable[[], tuple[str, ...]]) -> None:
+        """Ask this, too, for what the owner should know."""
+        self._more_notes = more
+
     def notes(self) -> tuple[str, ...]:
         """What the owner should know."""
         roles = [
@@ -149,6 +153,7 @@ class Report:
             "dht_contacts": self._table.contacts,
             "dht_records": self._table.held,
             "jobs_in_flight": self._host.in_flight,
+            "links_lost_in_silence_total": self._links.metrics.links_closed["silence"],
         }
         figures |= self._registry.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
