@@ -43,7 +43,8 @@ _OUTCOMES: Mapping[str | None, str] = {
 
 def account_for(trace: Trace) -> dict[str, Any]:
     """The body of GET /api/requests/{id}/why: what happened, step by step, times from the start."""
-    last = trace.steps[-1] if trace.steps else None
+    steps = trace.steps
+    last = steps[-1] if steps else None
     return {
         "request_id": trace.request_id or trace.job_id,
         "job_id": trace.job_id,
@@ -52,13 +53,14 @@ def account_for(trace: Trace) -> dict[str, Any]:
         "summary": _summary(trace),
         "steps_left_out": trace.left_out,
         "total_ms": _ms(last.at - trace.started) if last is not None else 0.0,
-        "steps": [_step(step, trace) for step in trace.steps],
+        "steps": [_step(step, trace) for step in steps],
     }
 
 
 def _summary(trace: Trace) -> str:
-    losses = sum(step.kind == "lost" for step in trace.steps)
-    offers = max((step.number for step in trace.steps if step.kind == "offered"), default=0)
+    steps = trace.steps
+    losses = sum(step.kind == "lost" for step in steps)
+    offers = max((step.number for step in steps if step.kind == "offered"), default=0)
     words = f"The request for {trace.model} {_OUTCOMES[trace.outcome]}"
     if offers:
         words += f" after {_count(offers, 'offer')}"

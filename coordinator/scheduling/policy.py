@@ -82,9 +82,12 @@ class Demand:
     """Prompt and answer together, at least; 0 when nobody knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Decision:
-    """Candidates in the order to try, and how many fell to each hard constraint."""
+    """Candidates in the order to try, and how many fell to each hard constraint.
+
+    Never changed once made, like `Candidate`.
+    """
 
     order: tuple[Candidate, ...]
     excluded: Mapping[str, int] = field(default_factory=dict)
@@ -178,17 +181,16 @@ def decide(
     `known`: how many nodes the candidates were drawn from.
     """
     excluded: dict[str, int] = {}
-    scored: list[tuple[float, Candidate]] = []
+    fit: list[Candidate] = []
     for candidate in candidates:
         reason = exclude(candidate, demand)
         if reason is None:
-            scored.append((predict_seconds(candidate), candidate))
+            fit.append(candidate)
         else:
             excluded[reason] = excluded.get(reason, 0) + 1
-    if len(scored) < 2:
-        order = tuple(candidate for _, candidate in scored)
-        return Decision(order, excluded, known, tuple(c.node for c in order))
-    scored.sort(key=_seconds)
+    if len(fit) < 2:
+        return Decision(tuple(fit), excluded, known, (fit[0].node,) if fit else ())
+    scored = sorted([(predict_seconds(candidate), candidate) for candidate in fit], key=_seconds)
     near = _equals(scored)
     chosen = _choose([pair[1] for pair in near], rng)
     order = (chosen, *(candidate for _, candidate in scored if candidate is not chosen))

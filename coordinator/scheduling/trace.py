@@ -1,6 +1,6 @@
 """What happened to a request, kept so that somebody can ask why afterwards.
 
-Recording costs an append: steps hold references, words are made when somebody asks
+Recording costs an append: bare tuples are kept, steps and words are made when somebody asks
 (`coordinator.scheduling.account`). No prompt, no answer and no words of a peer are kept: only
 nodes, codes, counts and times.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from coordinator.scheduling.policy import Candidate, Decision
 from mesh.ids import JobId, NodeId
@@ -70,7 +70,7 @@ class Step(NamedTuple):
 class Trace:
     """The steps of one request, in order; MAX_STEPS of them at most."""
 
-    __slots__ = ("job_id", "left_out", "model", "request_id", "started", "steps", "tenant")
+    __slots__ = ("_rows", "job_id", "left_out", "model", "request_id", "started", "tenant")
 
     def __init__(self, request: Request, model: str, started: float) -> None:
         self.job_id: JobId = request.job_id
@@ -78,76 +78,81 @@ class Trace:
         self.tenant = request.principal.tenant
         self.model = model
         self.started = started
-        self.steps: list[Step] = []
+        self._rows: list[tuple[Any, ...]] = []
+        """The first fields of each Step, as many as are not as usual."""
         self.left_out = 0
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What happened so far."""
+        return tuple(Step(*row) for row in self._rows)
 
     @property
     def outcome(self) -> StepKind | None:
         """How it ended; None while it runs."""
-        kind = self.steps[-1].kind if self.steps else None
+        kind: StepKind | None = self._rows[-1][0] if self._rows else None
         return kind if kind in _LAST else None
 
     def decided(self, at: float, decision: Decision) -> None:
         """The candidates were put in order."""
-        order = decision.order
-        kept = Considered(
-            order[:MAX_SHOWN], len(order), decision.known or len(order), decision.excluded
-        )
-        self._add(Step("decided", at, decision=kept))
+        order, fit = decision.order, len(decision.order)
+        kept = Considered(order[:MAX_SHOWN], fit, decision.known or fit, decision.excluded)
+        self._add(("decided", at, None, "", 0, 0.0, kept))
 
     def offered(self, at: float, node: NodeId, attempt: int) -> None:
         """An offer is sent; `attempt` counts from 1."""
-        self._add(Step("offered", at, node, number=attempt))
+        self._add(("offered", at, node, "", attempt))
 
     def accepted(self, at: float, node: NodeId) -> None:
         """The node took the job."""
-        self._add(Step("accepted", at, node))
+        self._add(("accepted", at, node))
 
     def refused(self, at: float, node: NodeId, code: str, retry_after: float = 0.0) -> None:
         """The node did not want it; `code` as in `mesh.wire.jobs.Refuse`."""
-        self._add(Step("refused", at, node, code[:MAX_CODE], seconds=retry_after))
+        self._add(("refused", at, node, code[:MAX_CODE], 0, retry_after))
 
     def unreachable(self, at: float, node: NodeId, code: str) -> None:
         """The offer found no way, or no answer; `code` names the kind of error."""
-        self._add(Step("unreachable", at, node, code[:MAX_CODE]))
+        self._add(("unreachable", at, node, code[:MAX_CODE]))
 
     def waited(self, at: float, seconds: float) -> None:
         """Everybody was busy: the next round comes after so many seconds."""
-        self._add(Step("waited", at, seconds=seconds))
+        self._add(("waited", at, None, "", 0, seconds))
 
     def started_answering(self, at: float, node: NodeId) -> None:
         """The first chunk came."""
-        self._add(Step("started", at, node))
+        self._add(("started", at, node))
 
     def lost(self, at: float, node: NodeId, code: str, characters: int) -> None:
         """The worker failed or went away after so many characters of the answer."""
-        self._add(Step("lost", at, node, code[:MAX_CODE], characters))
+        self._add(("lost", at, node, code[:MAX_CODE], characters))
 
     def resumed(self, at: float, node: NodeId, characters: int) -> None:
         """Another worker goes on after so many characters."""
-        self._add(Step("resumed", at, node, number=characters))
+        self._add(("resumed", at, node, "", characters))
 
     def finished(self, at: float, node: NodeId) -> None:
         """The answer is complete."""
-        self._end(Step("finished", at, node))
+        self._end(("finished", at, node))
 
     def failed(self, at: float, code: str) -> None:
         """The request ended with an error; `code` as in `mesh.errors`."""
-        self._end(Step("failed", at, code=code[:MAX_CODE]))
+        self._end(("failed", at, None, code[:MAX_CODE]))
 
     def cancelled(self, at: float) -> None:
         """Closed before it was over: the client went. Harmless after another end."""
-        self._end(Step("cancelled", at))
+        self._end(("cancelled", at))
 
-    def _end(self, step: Step) -> None:
-        if self.outcome is None:
-            self._add(step)
+    def _end(self, row: tuple[Any, ...]) -> None:
+        rows = self._rows
+        if not rows or rows[-1][0] not in _LAST:
+            self._add(row)
 
-    def _add(self, step: Step) -> None:
-        if len(self.steps) >= MAX_STEPS:
-            del self.steps[MAX_STEPS // 2]
+    def _add(self, row: tuple[Any, ...]) -> None:
+        if len(self._rows) >= MAX_STEPS:
+            del self._rows[MAX_STEPS // 2]
             self.left_out += 1
-        self.steps.append(step)
+        self._rows.append(row)
 
 
 class Traces:
