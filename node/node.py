@@ -16,6 +16,7 @@ from node.assigning import take_stock
 from node.banner import Banner
 from node.config import Config
 from node.config_addresses import Address
+from node.coordinating import Coordinating
 from node.gateway.gateway import Gateway
 from node.parts import Discovery, Work
 from node.report import Report
@@ -42,6 +43,7 @@ class ElectronsNode:
         work: Work,
         report: Report,
         gateway: Gateway,
+        coordinating: Coordinating | None,
         tasks: Tasks,
     ) -> None:
         self._config = config
@@ -52,6 +54,7 @@ class ElectronsNode:
         self._work = work
         self._report = report
         self._gateway = gateway
+        self._coordinating = coordinating
         self._tasks = tasks
         self._closing = AsyncExitStack()
         self._draining = False
@@ -74,6 +77,8 @@ class ElectronsNode:
     async def start(self) -> None:
         """Bind, probe, then look for peers in the background. Raises OSError, ElectronsError."""
         discovery, work, closing = self._discovery, self._work, self._closing
+        if self._coordinating is not None:
+            closing.push_async_callback(self._coordinating.coordination.close)
         closing.push_async_callback(self._tasks.close)
         closing.push_async_callback(self._links.close)
         await self._links.start()
@@ -90,6 +95,8 @@ class ElectronsNode:
         discovery.directory.start()
         discovery.table.start()
         discovery.registry.start()
+        if self._coordinating is not None:
+            await self._coordinating.start()
         self._tasks.supervise(self._watch_state, "state")
         closing.push_async_callback(self._leave)
         discovery.neighbourhood.start()
@@ -177,6 +184,8 @@ class ElectronsNode:
                 self._publish()
 
     async def _leave(self) -> None:
+        if self._coordinating is not None:
+            self._coordinating.coordination.hand_over()
         await self._discovery.table.close()
         await self._discovery.directory.close()
 

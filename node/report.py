@@ -40,6 +40,7 @@ class Report:
         self._config = config
         self._roles = roles
         self._standing = standing
+        self._more_notes: Callable[[], tuple[str, ...]] = tuple
         self._links = links
         self._directory = discovery.directory
         self._table = discovery.table
@@ -102,10 +103,11 @@ class Report:
         ]
         lacking = missing_grants(self._config.built_roles, self._standing)
         conflicts = [conflict.text for conflict in self._links.conflicts]
+        more = self._more_notes()
         degraded = [note for note in (self._trouble(), self._registry.note()) if note]
         engines = self._catalog.notes()
         degraded += [self._comfort.trouble] if self._comfort.trouble else []
-        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded)
+        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded, *more)
 
     def banner(self, http: str, mesh: str) -> Banner:
         """The facts for the ready line."""

@@ -34,10 +34,12 @@ from mesh.version import VERSION
 from node.assigning import build_activation
 from node.comfort import Comfort
 from node.config import Config
+from node.coordinating import Coordinating, GroupDesk, build_coordinating
 from node.coverage import AssignmentDoor, CoverageDesk
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
+from node.gateway.group_handlers import GroupHandlers
 from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
@@ -116,6 +118,9 @@ def build(config: Config) -> ElectronsNode:
         work=work,
         trouble=base.trouble,
     )
+    coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
+    group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
+    report.add_notes(lambda: (note,) if (note := group.note()) else ())
     token = secrets.token_urlsafe(32)
     return ElectronsNode(
         config=config,
@@ -126,7 +131,8 @@ def build(config: Config) -> ElectronsNode:
         discovery=discovery,
         work=work,
         report=report,
-        gateway=_build_gateway(base, discovery, work, report, token),
+        gateway=_build_gateway(base, discovery, work, report, token, coordinating, group),
+        coordinating=coordinating,
         tasks=base.tasks,
     )
 
@@ -264,6 +270,7 @@ def _build_work(base: _Base, discovery: Discovery) -> Work:
         slots=config.slots,
         over_memory_cap=lambda: memory.exceeded() or gpu_memory.exceeded(),
         on_load=discovery.directory.set_load,
+        offering=catalog.offering,
     )
     comfort = _build_comfort(base, catalog, host, memory, gpu_memory)
     base.links.serve(StreamKind.JOB, host.serve)
@@ -308,8 +315,28 @@ def _build_comfort(
     )
 
 
+def _build_coordinating(base: _Base, discovery: Discovery, work: Work) -> Coordinating:
+    return build_coordinating(
+        own=base.node_id,
+        founds=base.standing.founds,
+        data_dir=base.config.data_dir,
+        links=base.links,
+        directory=discovery.directory,
+        obey_here=work.activation.obey,
+        clock=base.clock,
+        rng=base.rng,
+        tasks=base.tasks,
+    )
+
+
 def _build_gateway(
-    base: _Base, discovery: Discovery, work: Work, report: Report, token: str
+    base: _Base,
+    discovery: Discovery,
+    work: Work,
+    report: Report,
+    token: str,
+    coordinating: Coordinating | None,
+    group: GroupDesk,
 ) -> Gateway:
     config = base.config
     desk = CoverageDesk(
@@ -318,6 +345,8 @@ def _build_gateway(
         view=discovery.directory.view,
         own_models=work.catalog.models,
     )
+    if coordinating is not None:
+        desk.coordinate(coordinating.assignment.report)
     door = AssignmentDoor(obey=work.activation.obey, report=desk.own_report)
     base.links.serve(StreamKind.ASSIGNMENT, door.serve)
     return Gateway(
@@ -334,7 +363,10 @@ def _build_gateway(
             aliases=report.aliases,
             counters=report.counters,
         ),
-        services=ServiceHandlers(coverage=desk.ask, targets=None),
+        services=ServiceHandlers(
+            coverage=desk.ask, targets=coordinating.targets if coordinating else None
+        ),
+        group=GroupHandlers(group.ask, group.note),
         owner=OwnerHandlers(work.comfort),
         settings=GatewaySettings(
             allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds

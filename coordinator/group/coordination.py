@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from random import Random
 
 from coordinator.consensus.parameters import CAUGHT_UP, Parameters
@@ -48,7 +48,6 @@ class Coordination:
         folder: GroupFolder,
         links: Links,
         addresses: Callable[[NodeId], tuple[str, ...]],
-        revoked: Callable[[SqliteState], Collection[NodeId]] = lambda _: (),
         clock: Clock,
         rng: Random,
         tasks: Tasks,
@@ -63,7 +62,6 @@ class Coordination:
         self._clock = clock
         self._rng = rng
         self._tasks = tasks
-        self._revoked = revoked
         self._on_ready = on_ready
         self._parameters = parameters
         self._transport = Transport(own=own, links=links, addresses=addresses, tasks=tasks)
@@ -208,7 +206,7 @@ class Coordination:
                 self._own,
                 member.status().members,
                 member.sights(),
-                self._granted(self._state),
+                {link.peer for link in self._links.all() if "coordinator" in link.roles},
                 caught_up=CAUGHT_UP,
             )
             if step is None:
@@ -218,7 +216,3 @@ class Coordination:
                 log.info("member %s: %s", step.node[:8], step.change)
             except (ChangeRefused, NotLeader, Backlog) as refusal:
                 log.debug("%s of %s must wait: %s", step.change, step.node[:8], refusal)
-
-    def _granted(self, state: SqliteState) -> set[NodeId]:
-        linked = {link.peer for link in self._links.all() if "coordinator" in link.roles}
-        return linked - set(self._revoked(state))

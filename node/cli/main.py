@@ -58,6 +58,7 @@ COMMANDS: dict[str, Entry] = {
     "mesh": Entry(
         "node.cli.mesh", "create a mesh with a root key of its own, and grant roles in it"
     ),
+    "coordinators": Entry("node.cli.coordinators", "show who coordinates the mesh, and who leads"),
     "update": Entry("node.cli.update", "let another release take over, or go back"),
     "service": Entry("node.cli.service", "keep a node running whenever this machine does"),
     "version": Entry("node.cli.version", "print the version"),

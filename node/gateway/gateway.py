@@ -14,6 +14,7 @@ from node.gateway.application import HEALTH, LIVE, Application, Handler
 from node.gateway.exchange import Answer, Incoming, Reply
 from node.gateway.full_server import MeshWebSocket
 from node.gateway.generation import Generation
+from node.gateway.group_handlers import GroupHandlers
 from node.gateway.info_handlers import InfoHandlers
 from node.gateway.metrics import Metrics
 from node.gateway.openai_handlers import OpenAIHandlers
@@ -39,13 +40,16 @@ class Gateway:
         suppliers: Suppliers,
         services: ServiceHandlers | None = None,
         owner: OwnerHandlers | None = None,
+        group: GroupHandlers | None = None,
         settings: GatewaySettings | None = None,
         mesh_websocket: MeshWebSocket | None = None,
         clock: Clock | None = None,
         lean: bool = True,
         traces: Traces | None = None,
     ) -> None:
-        """`services` or `owner` None: nothing of that is answered here. `mesh_websocket` serves GET
+        """`services`, `owner` or `group` None: nothing of that is answered here.
+
+        `mesh_websocket` serves GET
         /mesh; `lean` False is for comparison only.
         """
         settings = settings or GatewaySettings()
@@ -70,6 +74,7 @@ class Gateway:
         self.routes = build_routes(OpenAIHandlers(generation), text, info, why)
         self.routes += [] if services is None else services.routes()
         self.routes += [] if owner is None else owner.routes()
+        self.routes += [] if group is None else group.routes()
         self._application = Application(
             routes=self.routes,
             accounts=accounts,
