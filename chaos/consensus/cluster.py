@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from chaos.consensus.clients import Call, History
 from chaos.consensus.invariants import Invariants, Violated
-from chaos.consensus.member import Habits, Letter, Member, ReadAsk, ReadIndex
+from chaos.consensus.member import TIMES, Habits, Letter, Member, ReadAsk, ReadIndex
 from chaos.consensus.network import SimulatedNetwork
 from coordinator.consensus.raft import Raft, found_group
 from coordinator.consensus.ready import Ready
@@ -45,9 +46,12 @@ class Cluster:
         self._wakes: dict[NodeId, float] = {}
         self.members: dict[NodeId, Member] = {}
         batch = rng.choice((1, 2, 256))
+        spread = rng.choice((0.05, 0.3))
+        latest = TIMES.election_min + spread
+        times = replace(TIMES, batch_entries=batch, election_max=latest)
         for number in range(1, nodes + 1):
             node = NodeId(f"{number:040x}")
-            self.members[node] = Member(node, self, rate=rng.uniform(0.8, 1.2), batch=batch)
+            self.members[node] = Member(node, self, rate=rng.uniform(0.8, 1.2), parameters=times)
             self._sync_seconds[node] = rng.choice((0.001, 0.01, 0.05))
         self.nodes = list(self.members)
 

@@ -70,31 +70,53 @@ def _reads_at_once(state: State) -> int:
 
 NO_FAULT = Fault("none")
 FAULTS = (
-    Fault("acknowledge before fsync", Habits(acknowledges_before_fsync=True)),
-    Fault("vote not stored", forgets_votes=True),
-    Fault("vote twice in a term", replaced={(election, "may_vote"): _votes_twice}),
-    Fault("vote for a shorter log", replaced={(election, "may_vote"): _votes_for_less}),
+    Fault(
+        "acknowledge before fsync", profile="disks", habits=Habits(acknowledges_before_fsync=True)
+    ),
+    Fault("vote not stored", profile="votes", forgets_votes=True),
+    Fault("vote twice in a term", profile="disks", replaced={(election, "may_vote"): _votes_twice}),
+    Fault(
+        "vote for a shorter log",
+        profile="disks",
+        replaced={(election, "may_vote"): _votes_for_less},
+    ),
     Fault(
         "commit entries of old terms by counting",
+        profile="stories",
         replaced={(replication, "may_commit"): lambda state, index: True},
     ),
-    Fault("follower serves stale reads", Habits(reads_as_follower=True)),
-    Fault("leader reads without a round", replaced={(reading, "ask_read"): _reads_at_once}),
+    Fault("follower serves stale reads", profile="disks", habits=Habits(reads_as_follower=True)),
+    Fault(
+        "leader reads without a round",
+        profile="disks",
+        replaced={(reading, "ask_read"): _reads_at_once},
+    ),
     Fault(
         "change members before an entry of the own term",
+        profile="stories",
         replaced={
             (membership, "may_change"): lambda state: state.log.members_index <= state.commit
         },
     ),
     Fault(
         "several changes of members at once",
+        profile="members",
         replaced={(membership, "may_change"): lambda state: True},
     ),
-    Fault("truncate what matches", replaced={(following, "_store"): _truncates_always}),
+    Fault(
+        "truncate what matches",
+        profile="disks",
+        replaced={(following, "_store"): _truncates_always},
+    ),
     Fault(
         "commit what was not compared",
+        profile="votes",
         replaced={(following, "commit_limit"): lambda state, message: state.log.last},
     ),
-    Fault("call a proposal refused too early", Habits(refuses_on_step_down=True)),
-    Fault("a wiped disk goes on as a voter", Habits(wipes_quietly=True)),
+    Fault(
+        "call a proposal refused too early",
+        profile="members",
+        habits=Habits(refuses_on_step_down=True),
+    ),
+    Fault("a wiped disk goes on as a voter", profile="disks", habits=Habits(wipes_quietly=True)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
@@ -74,9 +74,9 @@ class World(Protocol):
 class Member:
     """Survives its crashes: the disk stays."""
 
-    def __init__(self, node: NodeId, world: World, *, rate: float, batch: int) -> None:
+    def __init__(self, node: NodeId, world: World, *, rate: float, parameters: Parameters) -> None:
         self.node = node
-        self._parameters = replace(TIMES, batch_entries=batch)
+        self._parameters = parameters
         self.disk = SimulatedDisk()
         self.raft: Raft | None = None
         self.machine = Registers()

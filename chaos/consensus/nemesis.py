@@ -12,7 +12,7 @@ from coordinator.consensus.membership import Change
 from mesh.errors import NoQuorum
 
 CHANGES: tuple[Change, ...] = ("add", "promote", "promote", "demote", "remove")
-Profile = Literal["all", "elections", "members", "disks", "stories"]
+Profile = Literal["all", "elections", "members", "disks", "stories", "cuts", "votes"]
 Action = Literal[
     "crash_one",
     "crash_leader",
@@ -52,6 +52,8 @@ PROFILES: Mapping[Profile, Mapping[Action, int]] = {
         "heal": 8,
         "transfer": 2,
     },
+    "cuts": {"isolate_leader": 4, "cut": 2, "heal": 6},
+    "votes": {"isolate_leader": 4, "heal": 6},
     "members": {
         "change_members": 24,
         "isolate_leader": 4,
@@ -73,11 +75,14 @@ class Nemesis:
         self._cluster = cluster
         self._rng = cluster.rng
         self._weights = PROFILES[profile]
-        self._pause = 1.0 if profile == "stories" else cluster.rng.choice((0.04, 0.1, 0.3))
+        pauses = {"stories": (1.0,), "cuts": (0.15, 0.4), "votes": (0.3,)}
+        self._pause = cluster.rng.choice(pauses.get(profile, (0.04, 0.1, 0.3)))
         self._may_wipe = True
         self._may_change = True
-        if profile == "elections":
-            cluster.crash_after_vote = cluster.rng.choice((0.0, 0.7))
+        if profile == "votes":
+            # Candidates stand at the same time, and voters are back before the other one asks.
+            cluster.crash_after_vote = 0.9
+            cluster.network.delay, cluster.network.doubling = 0.04, 0.4
 
     def go_on(self, until: float) -> None:
         """Plan misfortunes up to a time."""
