@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mesh.capability import Load, ModelRef
@@ -107,8 +107,11 @@ class Host:
         slots: int | None = None,
         over_memory_cap: Callable[[], bool] = lambda: False,
         on_load: Callable[[Load], None] = lambda _: None,
+        offering: Callable[[], Collection[str]] | None = None,
     ) -> None:
         """`slots`: jobs at once on this node over all engines, instead of each engine's own.
+
+        `offering` names the engines on offer now; what is kept of others ends with their jobs.
 
         `on_load` is told the load soon after jobs came or went, at most ten times a second.
         """
@@ -118,6 +121,7 @@ class Host:
         self._slots = Slots(slots, queue_limit)
         self._over_memory_cap = over_memory_cap
         self._on_load = on_load
+        self._offering = offering
         self._executions: set[Execution] = set()
         self._job_seconds = 0.0
         self._load_changed = False
@@ -143,6 +147,8 @@ class Host:
 
     def load(self) -> Load:
         """What to tell others about how busy this node is."""
+        if self._offering is not None:
+            self._slots.forget_but(self._offering())
         queues = self._slots.queues()
         return Load(
             in_flight=sum(queue.running for queue in queues),
@@ -277,7 +283,9 @@ class Host:
             if finished is not None:
                 seconds = self._clock.now() - started
                 self._settle(model, finished.finish.usage.completion_tokens, seconds)
-                await execution.send(replace(finished, run_seconds=seconds))
+                await execution.send(
+                    Finished(finished.finish, finished.queue_seconds, seconds, finished.last)
+                )
                 return "completed"
             failure = Fail("engine_failed", f"{model.name} stopped without an end")
         except EngineError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from services.engines.engine import Engine
@@ -46,6 +46,19 @@ class Slots:
     def queues(self) -> list[SlotQueue]:
         """All that are in use."""
         return [self._shared] if self._shared is not None else list(self._queues.values())
+
+    def forget_but(self, engines: Collection[str]) -> None:
+        """Keep only what belongs to these engines, by name, or to jobs that are not over."""
+        self._queues = {
+            name: queue
+            for name, queue in self._queues.items()
+            if name in engines or queue.running or queue.queued
+        }
+        self._sizes = {
+            name: size
+            for name, size in self._sizes.items()
+            if name in engines or name in self._queues
+        }
 
     def limit(self, most: int | None, seated: Iterable[Seated]) -> None:
         """Change the limit while jobs are here: running ones go on, waiting ones keep their order.
