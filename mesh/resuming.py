@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mesh.capability import ModelRef
 from mesh.jobs import JobSpec
 
@@ -33,6 +35,19 @@ def bound_by(job: JobSpec) -> str:
         if job.extra and job.extra.get(name) not in free:
             return name
     return next((name for name in _BINDING if job.extra.get(name) is not None), "")
+
+
+def has_media(job: JobSpec) -> bool:
+    """Whether the job asks about images, sound or files: no engine goes on with such an answer."""
+    if "vision" in job.needs:
+        return True
+    parts = (message.get("content") for message in job.messages)
+    return any(
+        not isinstance(part, Mapping) or part.get("type") != "text"
+        for content in parts
+        if isinstance(content, list | tuple)
+        for part in content
+    )
 
 
 def same_weights(one: ModelRef, other: ModelRef) -> bool:

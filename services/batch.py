@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mesh.capability import ModelRef
 from mesh.jobs import Chunk, JobSpec
-from mesh.resuming import bound_by
+from mesh.resuming import bound_by, has_media
 from mesh.wire.jobs import count_tokens
 
 MAX_BATCH = 8
@@ -24,7 +24,7 @@ def stream_for_loss(job: JobSpec, model: ModelRef) -> JobSpec:
     small = longest is not None and longest * job.sampling.n <= SMALL_ANSWER
     if job.stream or small or "resume" not in model.features:
         return job
-    if "tools" in job.needs or job.sampling.logprobs is not None or bound_by(job):
+    if "tools" in job.needs or job.sampling.logprobs is not None or bound_by(job) or has_media(job):
         return job
     return replace(job, stream=True)
 

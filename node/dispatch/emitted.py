@@ -10,7 +10,7 @@ from typing import Literal
 from mesh.capability import ModelRef
 from mesh.errors import WireError
 from mesh.jobs import Chunk, Emitted, Finish, JobSpec
-from mesh.resuming import bound_by
+from mesh.resuming import bound_by, has_media
 
 MAX_KEPT = 256 * 1024
 """Characters and token ids kept of one job, all choices together: 1 to 3 MiB. Beyond it the job
@@ -25,12 +25,36 @@ Recovery = Literal["restart", "resume", "fail"]
 class _Choice:
     """One choice: text and ids as they come, joined when somebody asks."""
 
-    __slots__ = ("end", "ids", "text")
+    __slots__ = ("end", "ids", "in_tokens", "text")
 
     def __init__(self) -> None:
-        self.text = StringIO()
-        self.ids: array[int] | None = array("Q")
+        self.text: StringIO | None = None
+        self.ids: array[int] | None = None
+        self.in_tokens = True
+        """Every piece of the text came with its ids."""
         self.end = ""
+
+    def keep(self, text: str, ids: tuple[int, ...] | None) -> None:
+        """Add what came."""
+        if self.text is None:
+            self.text = StringIO()
+        self.text.write(text)
+        if ids is None:
+            self.in_tokens, self.ids = False, None
+        elif self.in_tokens and ids:
+            if self.ids is None:
+                self.ids = array("Q")
+            self.ids.extend(ids)
+
+    def forget(self) -> None:
+        """Keep no more than how it ended."""
+        self.text = self.ids = None
+        self.in_tokens = False
+
+    def emitted(self) -> Emitted:
+        """See `Answer.emitted`."""
+        text = "" if self.text is None else self.text.getvalue()
+        return Emitted(text, tuple(self.ids or ()) if self.in_tokens else None, bool(self.end))
 
 
 class Answer:
@@ -54,13 +78,14 @@ class Answer:
     @property
     def in_tokens(self) -> bool:
         """The ids behind all of the text are known, for every choice."""
-        return all(choice.ids is not None for choice in self._choices)
+        return all(choice.in_tokens for choice in self._choices)
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk. Raises WireError when no honest worker would have sent it."""
-        if not 0 <= chunk.index < len(self._choices):
+        index, text, ids = chunk.index, chunk.text, chunk.token_ids
+        if not 0 <= index < len(self._choices):
             raise WireError("the worker answered a choice that was not asked for")
-        choice = self._choices[chunk.index]
+        choice = self._choices[index]
         if choice.end:
             raise WireError("the worker went on after the end of a choice")
         if chunk.end:
@@ -68,48 +93,30 @@ class Answer:
         if chunk.delta or chunk.logprobs:
             self.visible = True
             self.structured = self.structured or bool(chunk.delta)
-        if chunk.text or chunk.token_ids:
-            self._keep(choice, chunk)
+        if text:
+            self.visible = True
+        if (text or ids) and self._room >= 0:
+            self._room -= len(text) + len(ids or ())
+            if self._room >= 0:
+                choice.keep(text, ids)
+            else:
+                self._forget()
 
     def emitted(self) -> tuple[Emitted, ...]:
         """For `JobSpec.resume`. Only true while `kept`."""
-        return tuple(
-            Emitted(
-                choice.text.getvalue(),
-                None if choice.ids is None else tuple(choice.ids),
-                bool(choice.end),
-            )
-            for choice in self._choices
-        )
+        return tuple(choice.emitted() for choice in self._choices)
 
     def complete(self, finish: Finish) -> Finish:
         """The end of the whole job: a choice that had ended before keeps its reason."""
-        if not any(choice.end for choice in self._choices):
+        if not any([choice.end for choice in self._choices]):
             return finish
         given = (*finish.reasons, *["stop"] * len(self._choices))
         pairs = zip(self._choices, given, strict=False)
         return replace(finish, reasons=tuple(choice.end or reason for choice, reason in pairs))
 
-    def _keep(self, choice: _Choice, chunk: Chunk) -> None:
-        text, ids = chunk.text, chunk.token_ids
-        if text:
-            self.visible = True
-        if self._room < 0:
-            return
-        self._room -= len(text) + len(ids or ())
-        if self._room < 0:
-            self._forget()
-            return
-        choice.text.write(text)
-        if ids is None:
-            choice.ids = None
-        elif choice.ids is not None:
-            choice.ids.extend(ids)
-
     def _forget(self) -> None:
         for choice in self._choices:
-            choice.text = StringIO()
-            choice.ids = None
+            choice.forget()
 
 
 def decide_recovery(job: JobSpec, model: ModelRef, answer: Answer) -> tuple[Recovery, str]:
@@ -120,6 +127,8 @@ def decide_recovery(job: JobSpec, model: ModelRef, answer: Answer) -> tuple[Reco
         return "fail", "more than text was given out"
     if bound := bound_by(job) or ("tools" if "tools" in job.needs else ""):
         return "fail", f"{bound} binds the whole answer"
+    if has_media(job):
+        return "fail", "an answer to more than text cannot go on elsewhere"
     if not answer.kept:
         return "fail", "the answer has grown too long to be kept"
     exact = model.engine in EXACT_ENGINES and answer.in_tokens

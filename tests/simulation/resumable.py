@@ -10,14 +10,15 @@ from typing import Any
 
 from mesh.capability import ModelRef
 from mesh.errors import EngineError
-from mesh.jobs import Chunk, Emitted, Finish, JobSpec, Usage
+from mesh.jobs import Chunk, Emitted, Feature, Finish, JobSpec, Usage
 from mesh.ports import Stream
 from mesh.wire.jobs import encode
 from services.engines.engine import Event
 
 EXACT = ModelRef("m", "demo", digest="d1", features=("logprobs", "resume"))
 """Draws by (seed, choice, position), and tells its token ids."""
-TEXTUAL = ModelRef("m", "vllm", digest="d1", features=("tools", "json", "logprobs", "resume"))
+ABLE: tuple[Feature, ...] = ("tools", "vision", "json", "logprobs", "resume")
+TEXTUAL = ModelRef("m", "vllm", digest="d1", features=ABLE)
 """Goes on from text alone."""
 PROMPT_TOKENS = 7
 

@@ -225,6 +225,7 @@ def test_a_successor_that_appears_a_little_later_is_waited_for() -> None:
     [
         job_of(needs=("json",), extra={"response_format": {"type": "json_object"}}),
         job_of(extra={"guided_regex": "[a-z]+"}),
+        job_of(needs=("vision",)),
         job_of(extra={"echo": True}),
         replace(job_of(), sampling=Sampling(logprobs=1)),
     ],

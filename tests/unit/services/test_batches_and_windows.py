@@ -73,6 +73,7 @@ def test_tokens_are_joined() -> None:
         (JobSpec("chat", "m", sampling=Sampling(logprobs=1)), False),
         (JobSpec("chat", "m", needs=("tools",)), False),
         (JobSpec("chat", "m", needs=("json",)), False),
+        (JobSpec("chat", "m", needs=("vision",)), False),
     ],
 )
 def test_whole_answers_are_run_in_pieces_where_a_loss_would_cost_much(

@@ -18,6 +18,8 @@ from node.dispatch.emitted import MAX_KEPT, Answer, decide_recovery
 DEMO = ModelRef("m", "demo", digest="d", features=("resume",))
 VLLM = replace(DEMO, engine="vllm")
 JOB = JobSpec("chat", "m")
+TEXT_PARTS = ({"role": "user", "content": [{"type": "text", "text": "Hi"}]},)
+SOUND = (*TEXT_PARTS, {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]})
 TOKENS = st.lists(st.tuples(st.text(max_size=4), st.integers(0, 2**32)), max_size=30)
 
 
@@ -89,6 +91,11 @@ def test_the_ends_that_a_worker_tells_stand_where_none_were_marked() -> None:
         ([Chunk(delta={"reasoning_content": "hm"})], JOB, VLLM, "fail"),
         ([Chunk("{")], replace(JOB, needs=("json",)), VLLM, "fail"),
         ([], replace(JOB, needs=("json",)), VLLM, "restart"),
+        ([Chunk("x")], replace(JOB, needs=("vision",)), VLLM, "fail"),
+        ([Chunk("x", 0, (1,))], replace(JOB, needs=("vision",)), DEMO, "fail"),
+        ([], replace(JOB, needs=("vision",)), VLLM, "restart"),
+        ([Chunk("x")], replace(JOB, messages=SOUND), VLLM, "fail"),
+        ([Chunk("x")], replace(JOB, messages=TEXT_PARTS), VLLM, "resume"),
         ([Chunk("x" * (MAX_KEPT + 1))], JOB, VLLM, "fail"),
         ([Chunk("x" * MAX_KEPT)], JOB, VLLM, "resume"),
         ([Chunk("x")], replace(JOB, sampling=Sampling(logprobs=0)), VLLM, "fail"),
