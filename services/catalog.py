@@ -30,6 +30,8 @@ SCAN_SECONDS = (15.0, 30.0)
 """Between two scans for engines; drawn, so that nodes on one machine do not scan in step."""
 FORGET_SECONDS = 60.0
 """A found engine that has been gone for this long is dropped until a scan finds it again."""
+MISSED_SECONDS = 10.0
+"""An engine that has been gone for this long makes its node degraded; shorter is a restart."""
 LEAST_TOKENS = 8
 """Shorter answers say little about a model's speed."""
 SPEED_EVERY = 10.0
@@ -171,6 +173,10 @@ class Catalog:
         """Whether anything of an engine is on offer: its own sample has passed."""
         return any(one.engine is engine for one in self._offered.values())
 
+    def offering(self) -> frozenset[str]:
+        """Names of the engines that have something on offer."""
+        return frozenset(one.engine.name for one in self._offered.values())
+
     def served_by_others(self, engines: Collection[Engine]) -> frozenset[str]:
         """Models on offer that none of these engines nor the fallback serves."""
         fallback = None if self._fallback is None else self._fallback.engine
@@ -195,8 +201,20 @@ class Catalog:
         return (*silent, *hidden(self._shelves()), *found)
 
     def ailing(self) -> tuple[str, ...]:
-        """Names of the engines that do not answer; `notes` says why."""
-        return tuple(one.engine.name for one in self._every() if one.gone_since is not None)
+        """Names of engines that are missed: `notes` says why each does not answer.
+
+        While anything is on offer, an engine that never was is not missed, and one that was only
+        after MISSED_SECONDS.
+        """
+        gone = [
+            (one, one.gone_since)
+            for one in self._every()
+            if one.gone_since is not None and one not in self._withheld
+        ]
+        if self._offered:
+            late = self._clock.now() - MISSED_SECONDS
+            gone = [(one, since) for one, since in gone if one.served and since < late]
+        return tuple(one.engine.name for one, _ in gone)
 
     def places(self) -> frozenset[str]:
         """host:port, or another name, of every engine that is looked after."""

@@ -46,6 +46,8 @@ class EngineWatch:
         self.settled = asyncio.Event()
         """Set once the first look is over."""
         self.gone_since: float | None = None
+        self.served = False
+        """It has been on offer before."""
         self._clock = clock
         self._rng = rng
         self._changed = changed
@@ -124,6 +126,7 @@ class EngineWatch:
 
     def _offer(self, models: tuple[ModelRef, ...]) -> None:
         before, self.offered = self.offered, models
+        self.served = self.served or bool(models)
         if models and not before:
             log.info("%s offers %d models", self.engine.name, len(models))
         self._changed()

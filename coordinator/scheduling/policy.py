@@ -34,6 +34,9 @@ COLD_SECONDS = 2.0
 """Assumed time to load a model into memory, for engines that do so on demand."""
 LOADS_ON_DEMAND = frozenset({"ollama"})
 """Engine kinds for which `Candidate.warm` may be False."""
+DEGRADED_PENALTY = 1.5
+"""A degraded node is taken to run each job this many times longer: more than STAY_BEST, so that it
+gets work when its equals are busy and not before."""
 MOST_SAVED = 0.5
 """Of a node's predicted time, by having seen the prompt's beginning: it may not be much slower."""
 
@@ -155,13 +158,15 @@ def predict(candidate: Candidate) -> Prediction:
     way = DEFAULT_RTT if candidate.rtt is None else candidate.rtt
     loading = 0.0 if candidate.warm else COLD_SECONDS
     slowed = run * (1 + BUSY_PENALTY * min(1.0, busy / slots))
+    if candidate.state == "degraded":
+        slowed *= DEGRADED_PENALTY
     saved = min(candidate.saved, MOST_SAVED * (queue + way + loading + slowed))
     return Prediction(queue, way, loading, slowed, saved)
 
 
 def predict_seconds(candidate: Candidate) -> float:
     """`predict(...).seconds`, written out for the usual case: it is what decisions cost."""
-    if candidate.saved or not candidate.warm:
+    if candidate.saved or not candidate.warm or candidate.state == "degraded":
         return predict(candidate).seconds
     load, slots = candidate.load, candidate.model.slots or 1
     run = candidate.run_seconds or load.job_seconds or DEFAULT_JOB_SECONDS

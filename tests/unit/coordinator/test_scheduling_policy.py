@@ -176,3 +176,20 @@ def test_ignoring_a_constraint_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(policy, "exclude", lambda candidate, demand: None)
     decision = decide([make(2)], Demand(privacy="own"), Random(1))
     assert any(exclude(candidate, Demand(privacy="own")) for candidate in decision.order)
+
+
+@given(st.integers(1, 8), st.floats(0.1, 60), st.booleans())
+def test_a_degraded_node_gets_work_when_its_equals_are_full_and_not_before(
+    slots: int, job_seconds: float, warm: bool
+) -> None:
+    well = make(1, slots=slots, job_seconds=job_seconds)
+    degraded = replace(
+        make(2, slots=slots, job_seconds=job_seconds), state="degraded", warm=warm, recalled=True
+    )
+    for seed in range(5):
+        assert decide([degraded, well], Demand(), Random(seed)).order[0] is well
+    full = replace(well, load=replace(well.load, in_flight=slots, queued=slots))
+    if warm:
+        assert decide([degraded, full], Demand(), Random(0)).order[0] is degraded
+    assert decide([degraded], Demand(), Random(0)).order == (degraded,)
+    assert predict(degraded).seconds == pytest.approx(predict_seconds(degraded))
