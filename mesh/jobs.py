@@ -70,9 +70,10 @@ class JobSpec:
     `sampling.max_tokens` still counts from the start, usage counts the whole answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Chunk:
-    """A piece of one choice's answer.
+    """A piece of one choice's answer. Never changed once made; not `frozen` because making one
+    would take four times as long, and each token is one at both ends of a link.
 
     `text` is new text ("" allowed). `token_ids` are the ids behind it, where the engine knows them;
     () when earlier chunks brought the ids of this text.

@@ -11,7 +11,6 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import NamedTuple
 
 from coordinator.scheduling.experience import Experience
 from coordinator.scheduling.policy import (
@@ -42,8 +41,9 @@ CHANCE = 0.01
 may have recovered, which nobody would find out otherwise."""
 
 
-class ShortList(NamedTuple):
-    """Who is considered."""
+@dataclasses.dataclass(slots=True)
+class ShortList:
+    """Who is considered. Belongs to whoever asked for it."""
 
     candidates: list[Candidate]
     known: int

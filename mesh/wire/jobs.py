@@ -243,9 +243,10 @@ def _pack(value: object) -> bytes:
 
 def _unpack(data: bytes) -> list[Any]:
     try:
-        fields = msgpack.unpackb(
-            data, strict_map_key=True, max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS
-        )
+        if len(data) <= MAX_ITEMS:  # msgpack itself takes no more items than there are bytes
+            fields = msgpack.unpackb(data)
+        else:
+            fields = msgpack.unpackb(data, max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS)
     except (ValueError, TypeError, RecursionError):
         raise WireError("a message is not msgpack") from None
     if not isinstance(fields, list) or len(fields) < 2 or not isinstance(fields[0], int):
@@ -290,6 +291,8 @@ def _check_resume(job: JobSpec) -> None:
 
 def _longest_list(job: JobSpec) -> int:
     prompt = len(job.prompt) if isinstance(job.prompt, tuple) else 0
+    if not job.resume:
+        return prompt
     return max((prompt, *(len(emitted.token_ids or ()) for emitted in job.resume)))
 
 

@@ -42,7 +42,7 @@ def resolve_alias(model: str, aliases: Mapping[str, str], served: Callable[[str]
 
 def make_demand(job: JobSpec, request: Request) -> Demand:
     """The hard constraints of a job."""
-    characters = sum(_text_length(message.get("content")) for message in job.messages)
+    characters = sum([_text_length(message.get("content")) for message in job.messages])
     if isinstance(job.prompt, str):
         tokens = (characters + len(job.prompt)) // CHARACTERS_PER_TOKEN
     else:

@@ -90,7 +90,8 @@ class Chooser:
 
     def seconds_busy(self, candidate: Candidate) -> float:
         """How long a node that refused as busy should still be passed over; 0.0: not at all."""
-        return max(0.0, self._busy.get(candidate.node, 0.0) - self._now())
+        until = self._busy.get(candidate.node)
+        return 0.0 if until is None else max(0.0, until - self._now())
 
     def note_busy(self, candidate: Candidate, retry_after: float) -> None:
         """Remember a refusal so that this gateway does not knock again at once."""
@@ -138,7 +139,8 @@ class Chooser:
             return found
         _, ref, slots = own
         found.candidates.append(self._own(ServedModel(ref, slots), marks))
-        return found._replace(known=found.known + 1)
+        found.known += 1
+        return found
 
     def _auto(self) -> ShortList:
         found = prefer_real([*self._view.models()])

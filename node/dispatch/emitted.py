@@ -108,7 +108,7 @@ class Answer:
 
     def complete(self, finish: Finish) -> Finish:
         """The end of the whole job: a choice that had ended before keeps its reason."""
-        if not any([choice.end for choice in self._choices]):
+        if not any(choice.end for choice in self._choices):
             return finish
         given = (*finish.reasons, *["stop"] * len(self._choices))
         pairs = zip(self._choices, given, strict=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
@@ -61,7 +60,7 @@ class MeshDispatch:
         self._tasks = tasks
         self.now = clock.now
         self.rng = rng
-        self.outstanding: Counter[NodeId] = Counter()
+        self.outstanding: dict[NodeId, int] = {}
         """Jobs from here per node, now."""
         self._runs: dict[Held, NodeId] = {}
         self.counters = DispatchCounters()
@@ -80,6 +79,8 @@ class MeshDispatch:
             rng=rng,
             settling=settling,
         )
+        self.experience: Experience = self._chooser.scout.experience
+        """What was seen of workers' pace."""
 
     def start(self) -> None:
         """Begin to watch for workers that fall silent."""
@@ -99,11 +100,6 @@ class MeshDispatch:
             await run.close()
             raise
         return run
-
-    @property
-    def experience(self) -> Experience:
-        """What was seen of workers' pace."""
-        return self._chooser.scout.experience
 
     async def choose(
         self,
@@ -177,7 +173,7 @@ class MeshDispatch:
     def hold(self, run: Held, node: NodeId) -> None:
         """Count a run as being on a node, until `let_go`."""
         self._runs[run] = node
-        self.outstanding[node] += 1
+        self.outstanding[node] = self.outstanding.get(node, 0) + 1
         self.experience.sent(node)
 
     def let_go(self, run: Held) -> None:
@@ -185,9 +181,11 @@ class MeshDispatch:
         node = self._runs.pop(run, None)
         if node is None:
             return
-        self.outstanding[node] -= 1
         self.experience.left(node)
-        if not self.outstanding[node]:
+        left = self.outstanding[node] - 1
+        if left:
+            self.outstanding[node] = left
+        else:
             del self.outstanding[node]
 
     async def _watch_silence(self) -> None:
