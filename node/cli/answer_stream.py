@@ -49,8 +49,14 @@ class Broken:
     message: str
 
 
-Event = Text | Waiting | Ended | Counted | Broken
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The node that answered was lost, and another goes on."""
 
+
+Event = Resumed | Text | Waiting | Ended | Counted | Broken
+
+_RESUMED = re.compile(r":\s*resumed\b")
 _QUEUED = re.compile(r":\s*queued position=(\d{1,9})")
 
 
@@ -60,6 +66,8 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
         if line.startswith(":"):
             if match := _QUEUED.match(line):
                 yield Waiting(int(match[1]))
+            elif _RESUMED.match(line):
+                yield Resumed()
         elif line.startswith("data:"):
             payload = line[5:].strip()
             if payload == "[DONE]":

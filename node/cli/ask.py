@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.errors import JobFailed
-from node.cli.answer_stream import Broken, Counted, Ended, Text, Waiting, read_events
+from node.cli.answer_stream import Broken, Counted, Ended, Resumed, Text, Waiting, read_events
 from node.cli.client import Api, ApiError
 from node.cli.terminal import printable, remark, say
 
@@ -25,6 +25,8 @@ class Answer:
     node: str = ""
     """Id of the node that served it."""
     text: str = ""
+    resumed: int = 0
+    """How often another node had to go on with it."""
     reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -69,12 +71,17 @@ def stream_answer(
     *,
     show: Callable[[str], None],
     waiting: Callable[[int], None] = lambda position: None,
+    begun_by: Callable[[str], None] = lambda node: None,
 ) -> Answer:
-    """Send the request and pass each piece of text to `show`. Raises JobFailed and its like."""
+    """Send the request and pass each piece of text to `show`. Raises JobFailed and its like.
+
+    `begun_by` hears which node began to answer.
+    """
     answer, begun = Answer(), time.monotonic()
     body = {**body, "stream": True, "stream_options": {"include_usage": True}}
     try:
         with api.stream(CHAT_PATH, body) as (answer.node, lines):
+            begun_by(answer.node)
             for event in read_events(lines):
                 match event:
                     case Text(text):
@@ -84,6 +91,8 @@ def stream_answer(
                         show(text)
                     case Waiting(position):
                         waiting(position)
+                    case Resumed():
+                        answer.resumed += 1
                     case Ended(reason):
                         answer.reason = reason
                     case Counted(prompt, completion):
@@ -115,4 +124,6 @@ def served_by(answer: Answer) -> str:
     if answer.completion_tokens:
         speed = f" at {answer.speed:.0f} tokens/s" if answer.speed else ""
         words.append(f"{answer.completion_tokens} tokens{speed}")
+    if answer.resumed:
+        words.append("another node went on with it midway")
     return ", ".join(words)

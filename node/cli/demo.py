@@ -21,6 +21,11 @@ from node.cli.exit_code import ExitCode
 from node.cli.terminal import printable, remark, say, say_json
 
 PROMPTS = ("Tell me a story about an owl.", "Tell me a story about a fox.")
+SEED = 7
+"""Drawn the same each time, so that an answer that was interrupted can be compared with one that
+was not."""
+KILL_AFTER = 25
+"""Pieces of the second story that come before its worker is killed."""
 RATE = 80
 """Tokens a second: slow enough to be seen coming."""
 MAX_TOKENS = 160
@@ -34,8 +39,8 @@ examples:
   electrons demo --keep     (leaves the mesh running to play with, until Ctrl-C)
 
 Three nodes start in a temporary folder: A asks and runs no engine, B and C run the demo model, a
-tiny one that knows nothing. A is asked for a story; then the worker that told it is killed
-and A is asked again. Nothing leaves this machine."""
+tiny one that knows nothing. A is asked for a story, and for another: in the middle of that one the
+worker that tells it is killed, and the other goes on. Nothing leaves this machine."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start, ask, kill, ask again, stop."""
+    """Start, ask, ask again and kill midway, stop."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the nodes are stopped too
     with tempfile.TemporaryDirectory(
         prefix="electrons-demo-", ignore_cleanup_errors=True
@@ -58,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
             if args.keep:
                 demo.keep()
             else:
-                demo.kill_worker()
-                demo.ask(PROMPTS[1])
+                demo.ask(PROMPTS[1], kill=True)
+                demo.compare(PROMPTS[1])
         finally:
             demo.stop()
     demo.conclude(kept=args.keep)
@@ -94,40 +99,71 @@ class Demo:
         self._await_workers()
         self._tell(f"A knows the workers of model demo after {self._elapsed():.1f} s")
 
-    def ask(self, prompt: str) -> None:
-        """Send a generation through A's gateway and show the answer as it comes."""
+    def ask(self, prompt: str, *, kill: bool = False) -> None:
+        """Send a generation through A's gateway and show it as it comes; `kill`: not to its end."""
         gateway = self.nodes["A"]
         self._tell(f"\nasking A ({gateway.http}/v1/chat/completions): {prompt}\n")
-        body = {
-            "model": "demo",
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": MAX_TOKENS,
-        }
-        show = (lambda text: None) if self.quiet else show_text
-        answer = stream_answer(Api(gateway.http, None), body, show=show)
+        assassin = Assassin(self) if kill else None
+        answer = self._send(prompt, assassin)
         server = self._check(answer)
+        if assassin is not None:
+            server = self._survivor(answer)
         self._tell(
-            f"\n\nserved by {server.name} {server.node_id[:8]} (process {server.pid}), asked of A "
-            f"{gateway.node_id[:8]} (process {gateway.pid}); {_times(answer)}"
+            f"\n\n{'finished' if kill else 'served'} by {server.name} {server.node_id[:8]} "
+            f"(process {server.pid}), asked of A {gateway.node_id[:8]} (process {gateway.pid}); "
+            f"{_times(answer)}"
         )
         self.generations.append(
             {
                 "asked": {"node_id": gateway.node_id, "pid": gateway.pid},
                 "served": {"node_id": server.node_id, "pid": server.pid},
                 "text": answer.text,
+                "resumed": answer.resumed,
                 "tokens": answer.completion_tokens,
                 "first_text_ms": round((answer.first_seconds or 0) * 1000),
                 "total_ms": round(answer.seconds * 1000),
             }
         )
 
-    def kill_worker(self) -> None:
-        """Kill the worker that served last, as a power cut would."""
-        served = self.generations[-1]["served"]["node_id"]
-        worker = next(node for node in self.nodes.values() if node.node_id == served)
+    def compare(self, prompt: str) -> None:
+        """Ask the survivor for the whole story. Raises ElectronsError where it differs."""
+        again = self._send(prompt, None, silent=True)
+        if again.text != self.generations[-1]["text"]:
+            raise ElectronsError("the interrupted answer differs from an undisturbed one")
+        self._tell(
+            "the survivor alone tells the same story, letter by letter: nothing lost or repeated"
+        )
+
+    def kill(self, worker: ChildNode) -> None:
+        """As a power cut would."""
         worker.kill()
         self.killed = worker.node_id
-        self._tell(f"killed {worker.name} (process {worker.pid}) without a warning")
+        self._tell(f" [{worker.name}, process {worker.pid}, is killed here] ", end="")
+
+    def _send(self, prompt: str, assassin: Assassin | None, *, silent: bool = False) -> Answer:
+        body = {
+            "model": "demo",
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": MAX_TOKENS,
+            "seed": SEED,
+        }
+
+        def show(text: str) -> None:
+            if not (self.quiet or silent):
+                show_text(text)
+            if assassin is not None:
+                assassin.count_piece()
+
+        begun_by = (lambda node: None) if assassin is None else assassin.aim
+        api = Api(self.nodes["A"].http, None)
+        return stream_answer(api, body, show=show, begun_by=begun_by)
+
+    def _survivor(self, answer: Answer) -> ChildNode:
+        if not answer.resumed:
+            raise ElectronsError("the answer was over before its worker was killed")
+        return next(
+            node for name, node in self.nodes.items() if name != "A" and node.node_id != self.killed
+        )
 
     def keep(self) -> None:
         """Leave the mesh running until Ctrl-C."""
@@ -152,7 +188,7 @@ class Demo:
         if not kept:
             self._tell(
                 f"\ndone in {self._elapsed():.1f} s: three nodes, two generations, one worker "
-                "killed between them, no request lost"
+                "killed in the middle of its answer, no letter lost"
             )
 
     def report(self) -> dict[str, Any]:
@@ -198,12 +234,32 @@ class Demo:
                 return node
         raise ElectronsError(f"the answer came from {answer.node or 'nobody'}, not from B or C")
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, end: str = "\n") -> None:
         if not self.quiet:
-            say(printable(text))
+            say(printable(text), end=end)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.begun
+
+
+class Assassin:
+    """Kills the worker that began an answer, in the middle of it."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+        self._target: ChildNode | None = None
+        self._left = KILL_AFTER
+
+    def aim(self, node_id: str) -> None:
+        """The worker that began to answer."""
+        nodes = self._demo.nodes.values()
+        self._target = next((node for node in nodes if node.node_id == node_id), None)
+
+    def count_piece(self) -> None:
+        """A piece of the answer has come."""
+        self._left -= 1
+        if self._left == 0 and self._target is not None:
+            self._demo.kill(self._target)
 
 
 def _times(answer: Answer) -> str:
