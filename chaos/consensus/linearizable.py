@@ -53,25 +53,50 @@ def is_linearizable(operations: list[Operation]) -> bool:
 def _search(calls: list[Operation]) -> bool:
     everything = (1 << len(calls)) - 1
     optional = sum(1 << place for place, call in enumerate(calls) if call.ended == inf)
+    seen = {call.value for call in calls if call.kind == "read"}
     visited: set[tuple[int, int | None]] = set()
     stack: list[tuple[int, int | None]] = [(0, None)]
     while stack:
         done, value = stack.pop()
+        done = _take_reads(calls, done, value)
+        if done | optional == everything:
+            return True
+        done = _take_unseen(calls, done, seen)
         if done | optional == everything:
             return True
         for place in _next_places(calls, done):
             call = calls[place]
-            if call.kind == "read" and call.value != value:
-                continue
             after = (done | 1 << place, call.value)
-            if after not in visited:
+            if call.kind == "write" and after not in visited:
                 visited.add(after)
                 stack.append(after)
     return False
 
 
+def _take_reads(calls: list[Operation], done: int, value: int | None) -> int:
+    """Every read that may be next and fits: it changes nothing, so sooner is never worse."""
+    while fitting := [
+        place
+        for place in _next_places(calls, done)
+        if calls[place].kind == "read" and calls[place].value == value
+    ]:
+        done |= sum(1 << place for place in fitting)
+    return done
+
+
+def _take_unseen(calls: list[Operation], done: int, seen: set[int | None]) -> int:
+    """Every write that may be next and that nobody saw: a write that was seen follows at once."""
+    while unseen := [
+        place
+        for place in _next_places(calls, done)
+        if calls[place].kind == "write" and calls[place].value not in seen
+    ]:
+        done |= sum(1 << place for place in unseen)
+    return done
+
+
 def _next_places(calls: list[Operation], done: int) -> list[int]:
     """Those that may be next: they began before any other that is left had ended."""
     left = [place for place in range(len(calls)) if not done >> place & 1]
-    first_end = min(calls[place].ended for place in left)
+    first_end = min((calls[place].ended for place in left), default=inf)
     return [place for place in left if calls[place].began <= first_end]
