@@ -59,13 +59,10 @@ class Group:
         self._clock = clock
         self._member: Member | None = None
         self._id = ""
-        self._led_at = clock.now()
-        """When a leader was known last."""
 
     def attach(self, member: Member, group: str) -> None:
         """From now on this node is a member."""
         self._member, self._id = member, group
-        self._led_at = self._clock.now()
 
     @property
     def member(self) -> Member | None:
@@ -141,28 +138,28 @@ class Group:
         return answer if isinstance(answer, GroupReport) else own
 
     async def _persist(self, once: Callable[[float], Awaitable[T]], timeout: float) -> T:
-        """Try until it is done, known not to be, or in doubt at the deadline."""
-        deadline = self._clock.now() + timeout
-        doubt = False
+        """Try until it is done, known not to be, or in doubt at the deadline.
+
+        An election takes well under LEADERLESS; a call waits for it.
+        """
+        now = self._clock.now()
+        deadline, led_at, doubt = now + timeout, now, False
         while True:
-            left = deadline - self._clock.now()
             try:
-                if left > 0:
-                    return await once(left)
+                return await once(deadline - now)
             except TimeoutError:
                 doubt = True
             except NoQuorum as error:
                 log.debug("the group did not take it: %s", error)
-            if left <= PAUSE or self._is_leaderless():
-                raise TimeoutError(IN_DOUBT) if doubt else NoQuorum(NO_LEADER)
             await asyncio.sleep(PAUSE)
+            now = self._clock.now()
+            led_at = now if self._is_led() else led_at
+            if now >= deadline or now - led_at >= LEADERLESS:
+                raise TimeoutError(IN_DOUBT) if doubt else NoQuorum(NO_LEADER)
 
-    def _is_leaderless(self) -> bool:
+    def _is_led(self) -> bool:
         status = self.status()
-        now = self._clock.now()
-        if status is not None and status.leader is not None:
-            self._led_at = now
-        return now - self._led_at >= LEADERLESS
+        return status is not None and status.leader is not None
 
     async def _propose_once(self, command: bytes, left: float) -> bytes:
         member = self._require()
@@ -197,7 +194,6 @@ class Group:
     async def _ask_leader(self, request: Request, left: float) -> Answer:
         status = self.status()
         leader = None if status is None else status.leader
-        self._is_leaderless()
         link = None if leader is None else self._links.get(leader)
         if link is None:
             raise NotLeader(leader)
