@@ -29,6 +29,11 @@ def stream_for_loss(job: JobSpec, model: ModelRef) -> JobSpec:
     return replace(job, stream=True)
 
 
+def is_end_alone(chunk: Chunk) -> bool:
+    """Whether a chunk says that its choice is over and nothing else."""
+    return bool(chunk.end) and not (chunk.text or chunk.token_ids or chunk.delta or chunk.logprobs)
+
+
 class Batch:
     """Holds chunks back until they are MAX_BATCH tokens, cannot be joined, or the job ends."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from mesh.jobs import Chunk
 from mesh.wire.jobs import Offer, WorkerMessage
 from services.engines.engine import Engine
 from services.queue import SlotQueue, Ticket
@@ -34,5 +35,7 @@ class Execution:
     """A sign of life is on its way; another one would only wait behind it."""
     sending_since: float | None = None
     """When the message that the gateway has not taken yet was sent."""
+    ending: Chunk | None = None
+    """The end of the only choice, which most often needs no message: the Finish comes at once."""
     answered: bool = False
     """A chunk has left, which says that the job was accepted."""

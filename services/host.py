@@ -36,7 +36,7 @@ from mesh.wire.jobs import (
     decode_offer,
     encode,
 )
-from services.batch import Batch, stream_for_loss
+from services.batch import Batch, is_end_alone, stream_for_loss
 from services.engines.engine import Engine, Event
 from services.execution import Execution, Send
 from services.job_body import receive_body
@@ -310,7 +310,11 @@ class Host:
         async for event in events:
             if not isinstance(event, Chunk):
                 last = batch.rest() if batch else None
+                execution.ending = None
                 return Finished(event, execution.queue_seconds, 0.0, last)
+            if job.sampling.n == 1 and is_end_alone(event):
+                execution.ending = None if batch else event
+                continue
             for chunk in batch.add(event) if batch else (event,):
                 await self._send_chunk(execution, chunk)
         return None
@@ -346,6 +350,9 @@ class Host:
 
     def _report_progress(self, now: float) -> None:
         for execution in self._executions:
+            ending, execution.ending = execution.ending, None
+            if ending is not None:
+                self._tasks.spawn(_send_if_wanted(execution, ending), "end")
             if not execution.answered and not execution.accepted:
                 execution.accepted = True
                 self._tasks.spawn(_send_if_wanted(execution, _accept(execution.queue)), "accept")

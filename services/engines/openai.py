@@ -114,7 +114,6 @@ class OpenAIEngine:
                         yield shift(event, index)
                     else:
                         finishes.append(event)
-                        yield Chunk("", index, end=event.reasons[0])
         yield join_finishes(finishes)
 
     async def _open(self, job: JobSpec, model: ModelRef, sampling: Sampling) -> Stream:

@@ -67,13 +67,12 @@ class AnswerReader:
         reason = choice.get("finish_reason")
         end = ""
         if reason:
-            self._reasons[index] = str(reason)[:40]
-            end = self._reasons[index] if self._choices > 1 else ""
+            end = self._reasons[index] = str(reason)[:40]
         text, delta = self._content(choice, part)
         logprobs = choice.get("logprobs")
         ids = choice.get("token_ids")
         if not (text or delta or logprobs or ids or end or part == "message"):
-            return None  # the opening role, the only choice's closing reason
+            return None  # the opening role
         return Chunk(text, index, tuple(ids) if ids else None, delta, logprobs, end)
 
     def _content(self, choice: Mapping[str, Any], part: str) -> tuple[str, dict[str, Any] | None]:

@@ -40,14 +40,16 @@ async def resume_choices(job: JobSpec, go_on: GoOn, at_once: int) -> AsyncGenera
         for index, emitted in enumerate(job.resume)
     ]
     finishes: dict[int, Finish] = {}
-    several = len(sources) > 1
+    ends = {index for index, emitted in enumerate(job.resume) if emitted.finished}
     async with aclosing(merge(sources, at_once)) as events:
         async for index, event in events:
             if isinstance(event, Chunk):
                 yield shift(event, index)
+                if event.end:
+                    ends.add(index)
                 continue
             finishes[index] = event
-            if several and not job.resume[index].finished:
+            if len(sources) > 1 and index not in ends:
                 yield Chunk("", index, end=event.reasons[0])
     yield join_finishes([finishes[index] for index in range(len(sources))])
 

@@ -15,6 +15,7 @@ from mesh.jobs import Chunk, Finish, JobSpec, Usage
 from mesh.lifecycle import Tasks
 from mesh.links.memory import LoopClock, MemoryLinks, MemoryNetwork
 from mesh.ports import Link, Principal, Provider, Request, Stream, StreamKind
+from mesh.wire.jobs import Offer
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.settling import Settling
 from services.engines.engine import Engine, Event
@@ -157,6 +158,21 @@ class ServingMesh:
     def host_of(self, engine: Any, *, slots: int = 1, model: ModelRef = MODEL) -> Host:
         """A host for `add_node`, for stories that stand between it and the gateway."""
         return self._host(Shelf(engine, slots, model))
+
+    def offer_of(self, job: JobSpec) -> Offer:
+        """What the gateway would send for a job."""
+        request = make_request()
+        return Offer(
+            job_id=request.job_id,
+            attempt=1,
+            origin=self.gateway.node_id,
+            tenant="tenant",
+            privacy="public",
+            priority=0,
+            deadline=request.deadline,
+            hops=1,
+            job=job,
+        )
 
     def _host(self, shelf: Shelf, queue_limit: int = 8) -> Host:
         host = Host(engines=shelf, clock=LoopClock(), tasks=self.tasks, queue_limit=queue_limit)

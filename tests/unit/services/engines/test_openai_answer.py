@@ -23,12 +23,13 @@ def delta(text: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"index": 0, "delta": {**said, **fields}, "finish_reason": None}
 
 
-def test_opening_role_and_closing_reason_are_no_chunks() -> None:
+def test_the_opening_role_is_no_chunk_and_the_closing_reason_is_an_end() -> None:
     reader = AnswerReader("e", chat=True)
     assert reader.read_event(event(delta("", role="assistant"))) == []
     assert reader.read_event(event(delta("hi"))) == [Chunk("hi")]
     assert not reader.finished
-    assert reader.read_event(event({"index": 0, "delta": {}, "finish_reason": "stop"})) == []
+    closing = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    assert reader.read_event(event(closing)) == [Chunk("", end="stop")]
     assert reader.read_event(event(usage={"prompt_tokens": 1, "completion_tokens": 2})) == []
     assert reader.finish() == Finish(("stop",), Usage(1, 2))
 
@@ -51,7 +52,7 @@ def test_token_ids_and_logprobs_are_kept() -> None:
 def test_a_reason_may_come_with_the_last_text() -> None:
     reader = AnswerReader("e", chat=False)
     choice = {"index": 0, "text": "end", "finish_reason": "length"}
-    assert reader.read_event(event(choice)) == [Chunk("end")]
+    assert reader.read_event(event(choice)) == [Chunk("end", end="length")]
     assert reader.finish().reasons == ("length",)
 
 
@@ -59,7 +60,7 @@ def test_an_empty_whole_answer_is_still_a_chunk() -> None:
     reader = AnswerReader("e", chat=True)
     message = {"role": "assistant", "content": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    assert reader.read_whole(event(choice)) == [Chunk("")]
+    assert reader.read_whole(event(choice)) == [Chunk("", end="stop")]
 
 
 def test_fewer_choices_than_asked_for_are_no_answer() -> None:
