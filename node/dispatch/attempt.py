@@ -127,6 +127,8 @@ class LocalAttempt:
 
     def cancel(self) -> None:
         self._task.cancel()
+        while not self._messages.empty():  # a sign of life may wait for room behind them
+            self._messages.get_nowait()
 
     def settle(self) -> None:
         """Its task is about to end by itself."""

@@ -151,3 +151,14 @@ async def test_an_upload_that_is_through_leaves_the_stream_alone(tasks: Tasks) -
     await until_gone(tasks)
     assert isinstance(await attempt.receive(), Finished)
     assert (stream.sent, stream.finished, stream.resets) == (3, True, [])
+
+
+async def test_cancelling_lets_go_what_waits_for_room(tasks: Tasks) -> None:
+    attempt = local(tasks, ScriptedHost(LOCAL_BUFFER + 1))
+    async with asyncio.timeout(5):
+        while not attempt._messages.full():
+            await asyncio.sleep(0)
+    tasks.spawn(attempt._messages.put(Accept(1, 0, 1)), "sign of life")
+    await asyncio.sleep(0)
+    attempt.cancel()
+    await until_gone(tasks)
