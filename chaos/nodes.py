@@ -105,12 +105,12 @@ class Nodes:
 
     def __init__(self, folder: Path) -> None:
         self.all: list[Node] = []
-        self._folder = folder
+        self.folder = folder
         self._starting = asyncio.Semaphore(STARTED_AT_ONCE)
 
     def add(self, *arguments: str, enter: Sequence[str] = (), host: str = "127.0.0.1") -> Node:
         """A node that is not started yet; `enter` are words put before its command."""
-        node = Node(len(self.all), self._folder, arguments, enter, host)
+        node = Node(len(self.all), self.folder, arguments, enter, host)
         self.all.append(node)
         return node
 

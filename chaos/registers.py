@@ -1,0 +1,211 @@
+"""Registers in the coordinators' replicated state, written and read by clients all the time.
+
+A register is a declared service that asks for no provider; its value stands in the field `memory`.
+Every call is kept, so that afterwards `chaos.consensus.linearizable` can say whether all of them
+could have happened in one order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import Any, Literal
+
+import aiohttp
+
+from chaos.consensus.linearizable import Operation, find_nonlinear_key
+from chaos.nodes import Node
+from mesh.storage.run_file import read_run_file
+
+Outcome = Literal["acknowledged", "refused", "in doubt", "failed"]
+"""`refused`: certainly not done. `in doubt`: the client cannot know. `failed`: anything else."""
+
+MAX_REGISTERS = 1000
+"""The state takes 1,024 targets."""
+KEYS_AT_ONCE = 8
+"""Registers in use at one time: few, so that calls on the same one overlap."""
+READ_SHARE = 0.25
+PATIENCE = aiohttp.ClientTimeout(total=10)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One write or read through one node. Reads have no key and value here."""
+
+    kind: Literal["write", "read"]
+    node: Node
+    began: float
+    ended: float
+    outcome: Outcome
+    key: str = ""
+    value: int = 0
+    problem: str = ""
+
+
+class Registers:
+    """Clients of the registers, with the memory of all that they were told."""
+
+    def __init__(self, session: aiohttp.ClientSession, rng: Random) -> None:
+        self._session = session
+        self._rng = rng
+        self._last = 0
+        """The value written last: every value is written once."""
+        self.calls: list[Call] = []
+        self.history: list[Operation] = []
+        self.keys: tuple[str, ...] = ()
+        self.every: list[str] = []
+        self._read_back: list[dict[str, int]] = []
+
+    def turn(self, number: int) -> None:
+        """Use other registers from now on, so that each one's history stays short."""
+        first = number * KEYS_AT_ONCE % (MAX_REGISTERS // KEYS_AT_ONCE * KEYS_AT_ONCE)
+        self.keys = tuple(f"register-{first + place}" for place in range(KEYS_AT_ONCE))
+        self.every.extend(key for key in self.keys if key not in self.every)
+
+    async def write(self, node: Node) -> Call:
+        """Write a new value to one of the registers in use."""
+        self._last += 1
+        key, value, began = self._rng.choice(self.keys), self._last, time.monotonic()
+        body = {"model": "register", "min_replicas": 0, "priority": 9, "memory": value}
+        outcome, _, problem = await self._ask("PUT", node, f"/api/services/{key}", body)
+        call = Call("write", node, began, time.monotonic(), outcome, key, value, problem)
+        self.calls.append(call)
+        if outcome == "acknowledged":
+            self.history.append(Operation("write", key, value, began, call.ended))
+        elif outcome == "in doubt":
+            self.history.append(Operation("write", key, value, began))
+        return call
+
+    async def read(self, node: Node, keys: Sequence[str] = ()) -> Call:
+        """Read registers, those in use unless others are named, in one request."""
+        keys, began = keys or self.keys, time.monotonic()
+        outcome, found, problem = await self._ask("GET", node, "/api/services")
+        call = Call("read", node, began, time.monotonic(), outcome, problem=problem)
+        self.calls.append(call)
+        if outcome == "acknowledged":
+            values = {each["name"]: each["memory"] for each in found["services"]}
+            for key in keys:
+                read = Operation("read", key, values.get(key), began, call.ended)
+                self.history.append(read)
+        return call
+
+    async def read_back(self, nodes: Iterable[Node]) -> None:
+        """Read every register ever used through each node. Raises RuntimeError if one fails."""
+        for node in nodes:
+            before = len(self.history)
+            call = await self.read(node, self.every)
+            if call.outcome != "acknowledged":
+                raise RuntimeError(f"node {node.number} cannot be read back: {call}")
+            found = self.history[before:]
+            self._read_back.append(
+                {each.key: each.value for each in found if each.value is not None}
+            )
+
+    async def keep_calling(
+        self, living: Callable[[], Sequence[Node]], rate: float, over: asyncio.Event
+    ) -> None:
+        """So many calls a second through random living nodes, none waiting for another."""
+        async with asyncio.TaskGroup() as group:
+            due = time.monotonic()
+            while not over.is_set():
+                if nodes := living():
+                    node = self._rng.choice(nodes)
+                    reads = self._rng.random() < READ_SHARE
+                    group.create_task(self.read(node) if reads else self.write(node))
+                due += 1 / rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def acknowledged_since(self, moment: float) -> list[Call]:
+        """Writes that began after that moment and were acknowledged, in order of their ends."""
+        return [
+            call
+            for call in self.calls
+            if call.kind == "write" and call.outcome == "acknowledged" and call.began >= moment
+        ]
+
+    async def until_acknowledged(self, moment: float, seconds: float) -> float:
+        """When the first write that began after that moment was acknowledged."""
+        async with asyncio.timeout(seconds):
+            while not (done := self.acknowledged_since(moment)):
+                await asyncio.sleep(0.005)
+        return done[0].ended
+
+    def lost(self) -> list[str]:
+        """Registers in which a node, read back, misses an acknowledged write."""
+        return sorted(key for key in self.every if self._is_lost(key))
+
+    def nonlinear_key(self) -> str | None:
+        """A register whose calls could not have happened in one order; None when all could."""
+        return find_nonlinear_key(self.history)
+
+    def report(self) -> dict[str, Any]:
+        """What became of the calls."""
+        writes = Counter(call.outcome for call in self.calls if call.kind == "write")
+        reads = Counter(call.outcome for call in self.calls if call.kind == "read")
+        return {
+            "commands": writes.total(),
+            "commands_acknowledged": writes["acknowledged"],
+            "commands_refused": writes["refused"],
+            "commands_in_doubt": writes["in doubt"],
+            "commands_failed": writes["failed"],
+            "reads": reads.total(),
+            "reads_answered": reads["acknowledged"],
+            "registers": len(self.every),
+            "registers_with_lost_commands": self.lost(),
+            "not_linearisable": self.nonlinear_key(),
+            "problems": dict(Counter(each.problem for each in self.calls if each.problem)),
+        }
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing acknowledged was lost, and one order explains all."""
+        failed = any(call.outcome == "failed" for call in self.calls)
+        return not failed and not self.lost() and self.nonlinear_key() is None
+
+    def _is_lost(self, key: str) -> bool:
+        writes = {
+            each.value: each for each in self.history if (each.kind, each.key) == ("write", key)
+        }
+        newest = max((each.began for each in writes.values() if each.ended < inf), default=-inf)
+        for values in self._read_back:
+            seen = writes.get(values.get(key))
+            if newest > -inf and (seen is None or seen.ended < newest):
+                return True
+        return False
+
+    async def _ask(
+        self, method: str, node: Node, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[Outcome, Any, str]:
+        try:
+            headers = {"Authorization": f"Bearer {token_of(node)}"}
+            async with self._session.request(
+                method, f"{node.http}{path}", json=body, headers=headers, timeout=PATIENCE
+            ) as answer:
+                found = await answer.json()
+                return _outcome(answer.status, found)
+        except aiohttp.ClientConnectorError:
+            return "refused", None, "nobody listens"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return "in doubt", None, type(error).__name__
+
+
+def _outcome(status: int, found: Any) -> tuple[Outcome, Any, str]:
+    if status == 200:
+        return "acknowledged", found, ""
+    code = found["error"]["code"]
+    if (status, code) == (503, "no_quorum"):
+        return "refused", found, ""
+    if (status, code) == (504, "undecided"):
+        return "in doubt", found, ""
+    return "failed", found, f"status {status}: {code}"
+
+
+def token_of(node: Node) -> str:
+    """What opens the node's API as its owner."""
+    info = read_run_file(node.data)
+    return "" if info is None else info.token
