@@ -1,4 +1,6 @@
-"""A release that differs from this one by its version, and by a fault if one is wanted."""
+"""A release that differs from this one by its version, by a fault if one is wanted, and by what a
+newer one may do on the wire: append items to every message, and keys to every map.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,49 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("mesh", "dht", "coordinator", "services", "node", "edge_router")
 VERSION = "99.1.0"
+NEWS = "of a newer release"
+WIRE = {
+    "mesh/wire/fields.py": f"""
+_pack_known = pack
+
+
+def pack(fields):
+    return _pack_known([*fields, {NEWS!r}])
+""",
+    "mesh/wire/records.py": f"""
+_pack_known_model = pack_model
+_pack_known_resources = _pack_resources
+
+
+def pack_model(served):
+    return [*_pack_known_model(served), {NEWS!r}]
+
+
+def _pack_resources(resources):
+    return [*_pack_known_resources(resources), {NEWS!r}]
+""",
+    "mesh/wire/hello.py": f"""
+_known_fields = hello_fields
+
+
+def hello_fields(hello):
+    return {{**_known_fields(hello), "news": {NEWS!r}}}
+""",
+    "mesh/wire/jobs.py": f"""
+_pack_known = _pack
+
+
+def _pack(value):
+    number, *rest = value
+    if number == OFFER:
+        job = {{**rest[0]["job"], "news": {NEWS!r}}}
+        rest[0] = {{**rest[0], "job": job, "news": [{NEWS!r}]}}
+    elif number == CHUNK:
+        rest += [""] * (6 - len(rest))
+    return _pack_known([number, *rest, {NEWS!r}])
+""",
+}
+"""What is appended to modules of the copy."""
 
 
 def make_release(folder: Path, *, broken: str = "") -> Path:
@@ -23,6 +68,9 @@ def make_release(folder: Path, *, broken: str = "") -> Path:
         shutil.copytree(ROOT / package, folder / package, ignore=left_out)
     version = folder / "mesh" / "version.py"
     version.write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{VERSION}"', version.read_text()))
+    for module, more in WIRE.items():
+        changed = folder / module
+        changed.write_text(f"{changed.read_text()}\n{more}")
     if broken:
         wiring = folder / "node" / "wiring.py"
         wiring.write_text(f"{wiring.read_text()}\n\ndef build(config):\n    {broken}\n")

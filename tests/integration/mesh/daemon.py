@@ -60,14 +60,18 @@ class Daemons:
         self._running: list[Daemon] = []
 
     async def start(
-        self, *arguments: str, join: Daemon | None = None, env: dict[str, str] | None = None
+        self,
+        *arguments: str,
+        join: Daemon | None = None,
+        env: dict[str, str] | None = None,
+        program: Path = ELECTRONS,
     ) -> Daemon:
         number = len(self._running)
         data, log = self._folder / f"node-{number}", self._folder / f"log-{number}.txt"
         joining = ["--join", f"{join.node_id}@{join.mesh}"] if join else []
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
-                ELECTRONS,
+                program,
                 *("up", "--json", "--data-dir", str(data), "--no-mdns"),
                 *("--http", "127.0.0.1:0", "--mesh", "127.0.0.1:0"),
                 *joining,
