@@ -20,8 +20,7 @@ from typing import Any
 
 import msgpack
 import orjson
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
+from pydantic import TypeAdapter, ValidationError
 
 from mesh.errors import WireError
 from mesh.ids import JobId, NodeId, parse_node_id
@@ -66,7 +65,7 @@ MAX_PRIORITY = 1000
 """Above or below the usual priority, 0."""
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="ignore"))
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A gateway asks a worker to run one attempt of a job."""
 
@@ -131,6 +130,9 @@ WorkerMessage = Accept | Refuse | Progress | Chunk | Finished | Fail
 
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
 _JOB: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
+_PACKER = msgpack.Packer()
+"""Made once: making one takes longer than most messages do. Keeps as much room as the largest
+message took, so that offers, which may be large, have their own."""
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -139,7 +141,7 @@ def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
 
     Raises WireError when the job is larger than MAX_BODY.
     """
-    data = _pack([OFFER, _OFFER.dump_python(offer, exclude_defaults=True)])
+    data = _pack_offer(offer)
     if len(data) <= MAX_OFFER and _longest_list(offer.job) <= MAX_ITEMS:
         return data, b""
     body = orjson.dumps(_JOB.dump_python(offer.job, exclude_defaults=True))
@@ -147,7 +149,7 @@ def encode_offer(offer: Offer) -> tuple[bytes, bytes]:
         raise WireError(f"the request is {len(body)} bytes on the wire, at most {MAX_BODY} fit")
     head = replace(offer.job, messages=(), prompt="", extra={}, resume=())
     headed = replace(offer, job=head, body_size=len(body))
-    return _pack([OFFER, _OFFER.dump_python(headed, exclude_defaults=True)]), body
+    return _pack_offer(headed), body
 
 
 def split_body(body: bytes) -> Iterator[bytes]:
@@ -199,7 +201,7 @@ def decode_offer(data: bytes) -> Offer:
     if number != OFFER:
         raise WireError(f"expected an offer, got message {number!r}")
     try:
-        offer = _OFFER.validate_python(fields)
+        offer: Offer = _OFFER.validator.validate_python(fields)
     except ValidationError as error:
         raise WireError(f"malformed offer: {error.errors()[0]['loc']}") from None
     _check_offer(offer)
@@ -236,8 +238,14 @@ def decode(data: bytes) -> WorkerMessage:
         raise WireError(f"malformed worker message {fields[0]!r:.40}") from None
 
 
+def _pack_offer(offer: Offer) -> bytes:
+    told = _OFFER.serializer.to_python(offer, exclude_defaults=True)
+    packed: bytes = msgpack.packb([OFFER, told])
+    return packed
+
+
 def _pack(value: object) -> bytes:
-    packed: bytes = msgpack.packb(value)
+    packed: bytes = _PACKER.pack(value)
     return packed
 
 
