@@ -70,7 +70,19 @@ def campaign(state: State, now: float, *, pre: bool, forced: bool = False) -> No
     for voter in state.voters:
         if voter != state.node:
             send(state, voter, request)
-    count_vote(state, state.node, granted=True, now=now)
+    if pre:
+        count_vote(state, state.node, granted=True, now=now)
+
+
+def count_own_vote(state: State, now: float) -> None:
+    """Count a candidate's vote for itself, which must be durable first like any other.
+
+    Otherwise a lone voter could lead, crash, and give the term's vote to somebody else.
+    """
+    if state.role == "candidate" and state.node not in state.granted:
+        stored = (state.handed_hard.term, state.handed_hard.vote)
+        if stored == (state.term, state.node):
+            count_vote(state, state.node, granted=True, now=now)
 
 
 def count_vote(state: State, voter: NodeId, *, granted: bool, now: float) -> None:

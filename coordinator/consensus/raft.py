@@ -223,6 +223,7 @@ class Raft:
         if self._saving:
             return None
         state = self._state
+        election.count_own_vote(state, now)
         reading.begin_round(state)
         replication.advance_commit(state, now)
         replication.flush(state, now)

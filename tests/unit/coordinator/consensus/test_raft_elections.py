@@ -143,3 +143,17 @@ def test_only_a_voter_gets_the_lead() -> None:
         cores[1].raft.transfer(node(9), cores.now)
     with pytest.raises(NotLeader):
         cores[2].raft.transfer(node(3), cores.now)
+
+
+def test_a_lone_voter_does_not_lead_before_its_own_vote_is_durable() -> None:
+    cores = Cores(1)
+    raft = cores[1].raft
+    raft.tick(TIMES.election_max)
+    ready = raft.ready(TIMES.election_max)
+    assert ready is not None
+    assert ready.hard is not None
+    assert ready.hard.vote == node(1)
+    assert not raft.is_leader
+    raft.saved(ready)
+    assert raft.ready(TIMES.election_max) is not None
+    assert raft.is_leader
