@@ -46,13 +46,22 @@ _pack_known = _pack
 
 
 def _pack(value):
-    number, *rest = value
-    if number == OFFER:
-        job = {{**rest[0]["job"], "news": {NEWS!r}}}
-        rest[0] = {{**rest[0], "job": job, "news": [{NEWS!r}]}}
-    elif number == CHUNK:
-        rest += [""] * (6 - len(rest))
-    return _pack_known([number, *rest, {NEWS!r}])
+    if value[0] == CHUNK:
+        value = [*value, *[""] * (7 - len(value))]
+    return _pack_known([*value, {NEWS!r}])
+
+
+_encode_known = encode_offer
+
+
+def encode_offer(offer):
+    data, body = _encode_known(offer)
+    number, told = msgpack.unpackb(data)
+    told["job"]["news"] = told["news"] = [{NEWS!r}]
+    if body:
+        body = orjson.dumps({{**orjson.loads(body), "news": {NEWS!r}}})
+        told["body_size"] = len(body)
+    return msgpack.packb([number, told, {NEWS!r}]), body
 """,
 }
 """What is appended to modules of the copy."""

@@ -22,8 +22,11 @@ PACED = ("--engine", "demo", "--demo-rate", "40")
 LONG = "word " * 20_000
 """Beyond what fits into an offer: it travels in parts of its own."""
 WHAT_IT_SENDS = """
-from mesh.wire import jobs
-print(jobs.encode(jobs.Accept(1, 0, 1)), jobs.encode(jobs.Chunk("x")))
+from mesh.jobs import Chunk, JobSpec
+from mesh.wire.jobs import Accept, Offer, encode, encode_offer
+job = JobSpec("chat", "m")
+offer = Offer("0" * 32, 1, "a" * 40, "t", "public", 0, 5.0, 1, job)
+print(encode(Accept(1, 0, 1)), encode(Chunk("x")), encode_offer(offer))
 """
 
 
@@ -36,7 +39,7 @@ def newer(tmp_path: Path) -> Path:
     script.write_text("\n".join([*head[1:3], WHAT_IT_SENDS]))
     python = head[0].removeprefix("#!")
     said = subprocess.run([python, script], capture_output=True, text=True, check=True).stdout
-    assert said.count(NEWS) == 2
+    assert said.count(NEWS) == 5
     return program
 
 
