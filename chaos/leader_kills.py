@@ -115,7 +115,7 @@ class Siege:
                 self._say(number + 1, times)
             self._over.set()
         await until_one_group(self._session, self._coordinators, PATIENCE)
-        await self.registers.read_back(self._coordinators)
+        await self.registers.read_back(self._coordinators, self.registers.every)
 
     def _living(self) -> list[Node]:
         return [node for node in self._coordinators if node.alive]

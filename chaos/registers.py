@@ -59,7 +59,8 @@ class Registers:
         self.history: list[Operation] = []
         self.keys: tuple[str, ...] = ()
         self.every: list[str] = []
-        self._read_back: list[dict[str, int]] = []
+        self.lost: set[str] = set()
+        """Registers in which a node, read back, missed an acknowledged write."""
 
     def turn(self, number: int) -> None:
         """Use other registers from now on, so that each one's history stays short."""
@@ -94,17 +95,17 @@ class Registers:
                 self.history.append(read)
         return call
 
-    async def read_back(self, nodes: Iterable[Node]) -> None:
-        """Read every register ever used through each node. Raises RuntimeError if one fails."""
+    async def read_back(self, nodes: Iterable[Node], keys: Sequence[str]) -> None:
+        """Read these registers through each node, and note what is missing.
+
+        Raises RuntimeError where a node does not answer.
+        """
         for node in nodes:
             before = len(self.history)
-            call = await self.read(node, self.every)
+            call = await self.read(node, keys)
             if call.outcome != "acknowledged":
                 raise RuntimeError(f"node {node.number} cannot be read back: {call}")
-            found = self.history[before:]
-            self._read_back.append(
-                {each.key: each.value for each in found if each.value is not None}
-            )
+            self.lost |= missed(self.history[:before], self.history[before:])
 
     async def keep_calling(
         self, living: Callable[[], Sequence[Node]], rate: float, over: asyncio.Event
@@ -135,10 +136,6 @@ class Registers:
                 await asyncio.sleep(0.005)
         return done[0].ended
 
-    def lost(self) -> list[str]:
-        """Registers in which a node, read back, misses an acknowledged write."""
-        return sorted(key for key in self.every if self._is_lost(key))
-
     def nonlinear_key(self) -> str | None:
         """A register whose calls could not have happened in one order; None when all could."""
         return find_nonlinear_key(self.history)
@@ -156,7 +153,7 @@ class Registers:
             "reads": reads.total(),
             "reads_answered": reads["acknowledged"],
             "registers": len(self.every),
-            "registers_with_lost_commands": self.lost(),
+            "registers_with_lost_commands": sorted(self.lost),
             "not_linearisable": self.nonlinear_key(),
             "problems": dict(Counter(each.problem for each in self.calls if each.problem)),
         }
@@ -165,18 +162,7 @@ class Registers:
     def sound(self) -> bool:
         """Whether nothing acknowledged was lost, and one order explains all."""
         failed = any(call.outcome == "failed" for call in self.calls)
-        return not failed and not self.lost() and self.nonlinear_key() is None
-
-    def _is_lost(self, key: str) -> bool:
-        writes = {
-            each.value: each for each in self.history if (each.kind, each.key) == ("write", key)
-        }
-        newest = max((each.began for each in writes.values() if each.ended < inf), default=-inf)
-        for values in self._read_back:
-            seen = writes.get(values.get(key))
-            if newest > -inf and (seen is None or seen.ended < newest):
-                return True
-        return False
+        return not failed and not self.lost and self.nonlinear_key() is None
 
     async def _ask(
         self, method: str, node: Node, path: str, body: dict[str, Any] | None = None
@@ -203,6 +189,22 @@ def _outcome(status: int, found: Any) -> tuple[Outcome, Any, str]:
     if (status, code) == (504, "undecided"):
         return "in doubt", found, ""
     return "failed", found, f"status {status}: {code}"
+
+
+def missed(calls: Iterable[Operation], reads: Iterable[Operation]) -> set[str]:
+    """Registers whose read shows less than a write that was acknowledged before it began."""
+    writes = [each for each in calls if each.kind == "write"]
+    known = {(each.key, each.value): each for each in writes}
+    newest: dict[str, float] = {}
+    for each in writes:
+        if each.ended < inf:
+            newest[each.key] = max(each.began, newest.get(each.key, -inf))
+    found = set()
+    for read in reads:
+        seen = known.get((read.key, read.value))
+        if read.key in newest and (seen is None or seen.ended < newest[read.key]):
+            found.add(read.key)
+    return found
 
 
 def token_of(node: Node) -> str:
