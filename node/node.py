@@ -185,7 +185,7 @@ class ElectronsNode:
 
     async def _leave(self) -> None:
         if self._coordinating is not None:
-            self._coordinating.coordination.hand_over()
+            await self._coordinating.coordination.hand_over()
         await self._discovery.table.close()
         await self._discovery.directory.close()
 

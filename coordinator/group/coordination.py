@@ -26,7 +26,16 @@ from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, Stream, StreamKind
 from mesh.wire.consensus import decode
-from mesh.wire.group import AskReport, Membership, Request, decode_request, encode_answer
+from mesh.wire.group import (
+    NO_DISK,
+    NOT_GRANTED,
+    OTHER_GROUP,
+    AskReport,
+    Membership,
+    Request,
+    decode_request,
+    encode_answer,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +43,12 @@ LOOK_EVERY = 0.25
 """Seconds between a leader's looks at who should be a member."""
 ANSWER_SECONDS = 5.0
 """What a leader may take to decide another node's command."""
-OTHER_GROUP = "a coordinator of another group is about: founded groups never merge"
+REOPEN_SECONDS = 5.0
+"""Between attempts to open the disk of a node that is being taken in."""
+HAND_OVER_SECONDS = 0.5
+"""An orderly stop waits so long for a successor; more than an election with everybody there."""
+HAND_OVER_LOOK = 0.01
+MEETS_OTHERS = "a coordinator of another group is about: founded groups never merge"
 
 
 class Coordination:
@@ -64,23 +78,32 @@ class Coordination:
         self._tasks = tasks
         self._on_ready = on_ready
         self._parameters = parameters
-        self._transport = Transport(own=own, links=links, addresses=addresses, tasks=tasks)
+        self._transport = Transport(
+            own=own, links=links, addresses=addresses, tasks=tasks, on_refused=self._refused
+        )
         self._group_id: str | None = None
         self._opening = asyncio.Lock()
         self._state: SqliteState | None = None
         self._problem = ""
+        self._open_at = 0.0
+        """When opening the disk may be tried again."""
+        self._foreign: set[NodeId] = set()
+        """Linked coordinators of another group: as many as there are links."""
         self.group = Group(own, links, clock)
 
     async def start(self) -> None:
         """Open what is on disk, or found, and serve. Raises StorageError."""
-        self._links.serve(StreamKind.CONSENSUS, self.serve)
-        self._links.watch(self._on_link)
+        self._folder.end_founding()
         self._group_id = self._folder.group()
         if self._group_id is None and self._founds and self._folder.may_found():
             await self._folder.found(self._own)
             self._group_id = self._folder.group()
         if self._group_id is not None:
             await self._open(self._group_id)
+        self._links.serve(StreamKind.CONSENSUS, self.serve)
+        self._links.watch(self._on_link)
+        for link in self._links.all():
+            self._on_link(link, True)
         self._tasks.supervise(self._keep_members, "members")
 
     async def close(self) -> None:
@@ -88,13 +111,22 @@ class Coordination:
         if self.group.member is not None:
             await self.group.member.close()
 
-    def hand_over(self) -> None:
-        """This node stops: let another lead without waiting for an election."""
-        if self.group.member is not None:
-            try:
-                self.group.member.hand_over()
-            except (NotLeader, ChangeRefused) as refusal:
-                log.debug("the lead was not handed over: %s", refusal)
+    async def hand_over(self) -> None:
+        """This node stops: let another lead without waiting for an election.
+
+        Returns when another leads, or when that did not happen within HAND_OVER_SECONDS.
+        """
+        member = self.group.member
+        try:
+            if member is None or not member.hand_over():
+                return
+        except (NotLeader, ChangeRefused) as refusal:
+            log.debug("the lead was not handed over: %s", refusal)
+            return
+        for _ in range(round(HAND_OVER_SECONDS / HAND_OVER_LOOK)):
+            if self.group.leader() not in (None, self._own):
+                return
+            await asyncio.sleep(HAND_OVER_LOOK)
 
     @property
     def state(self) -> SqliteState | None:
@@ -113,6 +145,8 @@ class Coordination:
         """What the owner should know; "" when all is well."""
         if self._problem:
             return self._problem
+        if self._foreign:
+            return MEETS_OTHERS
         if self.group.member is None:
             return "this coordinator waits to be taken into the group"
         status = self.group.status()
@@ -129,7 +163,7 @@ class Coordination:
         request = decode_request(data)
         if not isinstance(request, AskReport) and "coordinator" not in link.roles:
             log.warning("%s is no coordinator and spoke to the group", link.peer[:8])
-            stream.reset(1, "only a coordinator of this mesh may speak to the group")
+            stream.reset(NOT_GRANTED, "only a coordinator of this mesh may speak to the group")
             return
         if isinstance(request, Membership):
             await self._hear(link, stream, request.group)
@@ -138,24 +172,45 @@ class Coordination:
 
     async def _hear(self, link: Link, stream: Stream, group: str) -> None:
         member = await self._member_of(group)
+        if self._group_id != group:
+            log.warning("%s belongs to another group of coordinators, %s", link.peer[:8], group)
+            self._foreign.add(link.peer)
+            stream.reset(OTHER_GROUP, MEETS_OTHERS)
+            return
+        self._foreign.discard(link.peer)
         if member is None:
-            stream.reset(1, OTHER_GROUP)
+            stream.reset(NO_DISK, "this coordinator cannot open its disk")
             return
         while (data := await stream.receive()) is not None:
             member.receive(decode(data), link.peer)
 
+    def _refused(self, node: NodeId, code: int) -> None:
+        """A member does not take messages of this group."""
+        if code == OTHER_GROUP:
+            self._foreign.add(node)
+
     async def _member_of(self, group: str) -> Member | None:
-        """This node as a member of the group, which may take it in by this; None of another."""
+        """This node as a member of the group, which may take it in by this.
+
+        None of another group, and where the disk cannot be opened at present.
+        """
         async with self._opening:
+            wanted = self._group_id in (None, group) and self.group.member is None
+            if wanted and self._clock.now() >= self._open_at:
+                await self._be_taken_in(group)
+            return self.group.member
+
+    async def _be_taken_in(self, group: str) -> None:
+        log.info("taken into the group of coordinators %s", group)
+        try:
             if self._group_id is None:
-                log.info("taken into the group of coordinators %s", group)
                 self._folder.join(group)
                 self._group_id = group
-                await self._open(group)
-        if self._group_id != group:
-            self._problem = OTHER_GROUP
-            return None
-        return self.group.member
+            await self._open(group)
+            self._problem = ""
+        except StorageError as error:
+            self._open_at = self._clock.now() + REOPEN_SECONDS
+            self._failed(error)
 
     async def _answer(self, stream: Stream, request: Request) -> None:
         answer = await self.group.answer(request, ANSWER_SECONDS)
@@ -163,10 +218,11 @@ class Coordination:
         stream.finish()
 
     def _on_link(self, link: Link, up: bool) -> None:
+        down = not up and self._links.get(link.peer) is None
+        if down:
+            self._foreign.discard(link.peer)
         member = self.group.member
-        if member is None or "coordinator" not in link.roles:
-            return
-        if up or self._links.get(link.peer) is None:
+        if member is not None and "coordinator" in link.roles and (up or down):
             member.link_changed(link.peer, up)
 
     # ── the member ──────────────────────────────────────────────────────────────────────────────
@@ -188,12 +244,14 @@ class Coordination:
         self._transport.start(group)
         self.group.attach(member, group)
         member.start()
-        for link in self._links.all():
-            self._on_link(link, True)
         self._on_ready(opened.state)
 
     def _failed(self, error: StorageError) -> None:
         self._problem = f"this coordinator's disk failed, it takes no more part: {error}"
+
+    def _granted(self) -> set[NodeId]:
+        linked = {link.peer for link in self._links.all() if "coordinator" in link.roles}
+        return linked - self._foreign
 
     async def _keep_members(self) -> None:
         """While this node leads: bring the list of members to what it should be."""
@@ -206,7 +264,7 @@ class Coordination:
                 self._own,
                 member.status().members,
                 member.sights(),
-                {link.peer for link in self._links.all() if "coordinator" in link.roles},
+                self._granted(),
                 caught_up=CAUGHT_UP,
             )
             if step is None:

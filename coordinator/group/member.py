@@ -10,14 +10,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
 
 from coordinator.consensus.entry import Entry, GroupStatus
 from coordinator.consensus.membership import Change
 from coordinator.consensus.parameters import Parameters
 from coordinator.consensus.raft import Raft
-from coordinator.consensus.ready import ChunkReceived, PeerSight, Ready
-from coordinator.consensus.refusal import NotLeader
+from coordinator.consensus.ready import ChunkNeeded, ChunkReceived, PeerSight, Ready
+from coordinator.consensus.refusal import Backlog, NotLeader
 from coordinator.group.folder import Opened
 from coordinator.group.proposals import Progress, Proposals
 from coordinator.group.shipping import Shipping
@@ -31,7 +32,9 @@ from mesh.wire.consensus import ConsensusMessage
 log = logging.getLogger(__name__)
 
 MAX_UNAPPLIED = 8192
-"""Committed entries that wait for the state machine before no more are handed out."""
+"""Committed entries that wait for the state machine before the leader takes no more."""
+HEARD = 0.2
+"""Seconds of silence after which a voter is no successor; four heartbeats."""
 COMPACT_BYTES = 4 << 20
 """The log on disk is shortened from this size on, after a snapshot."""
 IDLE_LOOK = 1.0
@@ -80,13 +83,13 @@ class Member:
         """Set while the state machine has nothing to do."""
         self._idle.set()
         self._wake = asyncio.Event()
-        self._compacting = False
+        self._unapplied_count = 0
         self.failed = False
         self.saves = 0
 
     def start(self) -> None:
         """Begin to take part."""
-        self._transport.keep(self.status().members.voters + self.status().members.standbys)
+        self._keep_links()
         self._tasks.spawn(self._guard(self._run), "member")
         self._tasks.spawn(self._guard(self._apply), "apply")
 
@@ -99,9 +102,13 @@ class Member:
 
     def receive(self, message: ConsensusMessage, sender: NodeId) -> None:
         """A message of a member, over a link that proved who it is."""
-        if not self.failed:
+        if self.failed:
+            return
+        try:
             self._raft.receive(message, sender, self._clock.now())
-            self._wake.set()
+        except StorageError as error:  # the leader contradicts what is committed here
+            self._fail(error)
+        self._wake.set()
 
     def link_changed(self, peer: NodeId, up: bool) -> None:
         """A link to a coordinator came, or broke."""
@@ -115,6 +122,8 @@ class Member:
     def propose(self, command: bytes) -> asyncio.Future[bytes]:
         """Put a command to the group; only the leader can. Raises NotLeader, Backlog."""
         self._check_alive()
+        if self._unapplied_count >= MAX_UNAPPLIED:
+            raise Backlog("too much waits to be applied")
         future = self._proposals.expect(self._raft.propose(command, self._clock.now()))
         self._wake.set()
         return future
@@ -135,18 +144,27 @@ class Member:
         self._raft.change_members(change, node, self._clock.now())
         self._wake.set()
 
-    def hand_over(self) -> None:
-        """Let another voter lead, the one that has most; nothing where this member does not."""
-        status = self.status()
-        others = [node for node in status.members.voters if node in status.lag]
-        if self._raft.is_leader and others:
-            best = min(others, key=lambda node: status.lag[node])
-            self._raft.transfer(best, self._clock.now())
-            self._wake.set()
+    def hand_over(self) -> bool:
+        """Let another voter lead, the one that has most of those that are heard.
+
+        False where this member does not lead or has no successor. Raises NotLeader, ChangeRefused.
+        """
+        voters, sights = self.status().members.voters, self.sights()
+        heard = {
+            node: sight.behind
+            for node, sight in sights.items()
+            if node in voters and sight.counts and sight.silence < HEARD
+        }
+        if not self.leads or not heard:
+            return False
+        self._raft.transfer(min(heard, key=lambda node: heard[node]), self._clock.now())
+        self._wake.set()
+        return True
 
     def status(self) -> GroupStatus:
-        """The group as this member sees it."""
-        return self._raft.status(self._clock.now())
+        """The group as this member sees it. One that failed knows of no leader."""
+        status = self._raft.status(self._clock.now())
+        return replace(status, leader=None) if self.failed else status
 
     def sights(self) -> dict[NodeId, PeerSight]:
         """What this member, if it leads, knows of the others."""
@@ -160,10 +178,10 @@ class Member:
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
 
     async def _run(self) -> None:
-        while True:
+        while not self.failed:
             now = self._clock.now()
             self._raft.tick(now)
-            ready = self._raft.ready(now) if len(self._unapplied) < MAX_UNAPPLIED else None
+            ready = self._raft.ready(now)
             if ready is not None:
                 await self._do(ready)
                 continue
@@ -190,25 +208,32 @@ class Member:
         self._raft.saved(ready)
         for to, message in ready.messages:
             self._transport.send(to, message)
-        if any(entry.kind == "members" for entry in ready.entries):
-            members = self.status().members
-            self._transport.keep(members.voters + members.standbys)
+        if ready.entries:  # a list of members may have come, or one that was there be overwritten
+            self._keep_links()
         self._proposals.settle(ready.fates)
         self._proposals.confirm(ready.reads)
         if ready.committed:
             self._unapplied.append(ready.committed)
+            self._unapplied_count += len(ready.committed)
             self._idle.clear()
             self._to_apply.set()
         for needed in ready.needed:
-            self._tasks.spawn(self._shipping.send(self._raft, needed, self._wake.set), "snapshot")
+            self._tasks.spawn(self._ship(needed), "snapshot")
+
+    async def _ship(self, needed: ChunkNeeded) -> None:
+        try:
+            await self._shipping.send(self._raft, needed, self._wake.set)
+        except StorageError as error:  # asked for again; what matters is that the group goes on
+            log.error("member %s gets no snapshot: %s", needed.to[:8], error)
 
     async def _apply(self) -> None:
-        while True:
+        while not self.failed:
             await self._to_apply.wait()
             self._to_apply.clear()
             while self._unapplied:
                 entries = self._unapplied.popleft()
                 outcomes = await self._state.apply(entries)
+                self._unapplied_count -= len(entries)
                 self._progress.reach(entries[-1].index)
                 self._proposals.applied(entries, outcomes)
             self._idle.set()
@@ -229,22 +254,40 @@ class Member:
         mark = await self._shipping.take(chunk)
         if mark is None:
             return
-        if not await self._shipping.install():
+        if mark.index <= self._state.applied:  # an earlier leader's came just before
+            self._raft.installed(self._raft.mark_at(self._state.applied))
+            return
+        if not await self._shipping.install(mark):
             self._raft.refuse_snapshot()
             return
         await self._log.compact(mark)
+        self._shipping.end_install()
         self._raft.installed(mark)
         self._progress.reach(mark.index)
-        self._transport.keep(mark.members.voters + mark.members.standbys)
+        self._keep_links()
+
+    def _keep_links(self) -> None:
+        members = self._raft.status(self._clock.now()).members
+        self._transport.keep(members.voters + members.standbys)
 
     async def _guard(self, run: Callable[[], Awaitable[None]]) -> None:
-        """A member whose disk failed must not go on as if it had not."""
+        """A member whose loop ended must not go on as if it had not."""
         try:
             await run()
         except StorageError as error:
+            self._fail(error)
+        except Exception as error:  # a bug: better silent than half alive
+            log.exception("a coordinator's loop ended")
+            self._fail(StorageError(f"it stopped by a mistake of its own ({error!r})"))
+
+    def _fail(self, error: StorageError) -> None:
+        if not self.failed:
             self.failed = True
-            log.error("this coordinator's disk failed, it takes no more part: %s", error)
+            log.error("this coordinator takes no more part: %s", error)
             self._on_failure(error)
+        self._wake.set()
+        self._to_apply.set()
+        self._idle.set()
 
     def _check_alive(self) -> None:
         if self.failed:

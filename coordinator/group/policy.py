@@ -15,6 +15,8 @@ from coordinator.consensus.membership import Change
 from coordinator.consensus.ready import PeerSight
 from mesh.ids import NodeId
 
+HEARD = 1.0
+"""Seconds of silence up to which a member is held to be there."""
 SILENT_VOTER = 5.0
 """Seconds of silence after which a voter's seat goes to another."""
 SILENT_STANDBY = 600.0
@@ -45,16 +47,32 @@ def plan_change(
     ready = [
         node
         for node in sorted(members.standbys)
-        if (peer := seen.get(node)) and node in granted and peer.counts
-        if peer.silence < 1.0 and peer.behind <= caught_up
+        if (peer := seen.get(node)) and node in granted
+        if _is_heard(peer) and peer.behind <= caught_up
     ]
-    return (
-        _drop_lost(members, seen)
-        or _replace_silent(own, members, seen, ready)
-        or _fill_seats(own, members, seen, ready)
-        or _take_in(own, members, granted)
-        or _forget(members, seen)
+    steps = (
+        _drop_lost(members, seen),
+        _replace_silent(own, members, seen, ready),
+        _fill_seats(own, members, seen, ready),
+        _take_in(own, members, granted),
+        _forget(members, seen, granted),
     )
+    return next((step for step in steps if step and _is_safe(step, own, members, seen)), None)
+
+
+def _is_heard(peer: PeerSight | None) -> bool:
+    return peer is not None and peer.counts and peer.silence < HEARD
+
+
+def _is_safe(step: Step, own: NodeId, members: Members, seen: Mapping[NodeId, PeerSight]) -> bool:
+    """Whether a majority of the voters after the step is heard and counts."""
+    voters = set(members.voters)
+    if step.change == "promote":
+        voters.add(step.node)
+    elif step.change == "demote":
+        voters.remove(step.node)
+    heard = sum(node == own or _is_heard(seen.get(node)) for node in voters)
+    return 2 * heard > len(voters)
 
 
 def wanted_voters(available: int) -> int:
@@ -92,14 +110,18 @@ def _replace_silent(
 def _fill_seats(
     own: NodeId, members: Members, seen: Mapping[NodeId, PeerSight], ready: list[NodeId]
 ) -> Step | None:
-    """Standbys that are heard count even while they catch up: nobody leaves for their sake."""
+    """Standbys that are heard count even while they catch up: nobody leaves for their sake.
+
+    An even number of voters needs one more answer and survives no more deaths: it is passed
+    through only when the next one is ready, too.
+    """
     voters = len(members.voters)
     heard = sum(
         (peer := seen.get(node)) is not None and peer.silence < SILENT_VOTER
         for node in members.standbys
     )
     target = wanted_voters(voters + heard)
-    if voters < target and ready:
+    if voters < target and len(ready) >= 1 + voters % 2:
         return Step("promote", ready[0])
     if voters > target and voters % 2 == 0:  # half a step remained when a standby went away
         others = sorted(node for node in members.voters if node != own)
@@ -115,9 +137,12 @@ def _take_in(own: NodeId, members: Members, granted: Collection[NodeId]) -> Step
     return Step("add", newcomers[0]) if newcomers else None
 
 
-def _forget(members: Members, seen: Mapping[NodeId, PeerSight]) -> Step | None:
+def _forget(
+    members: Members, seen: Mapping[NodeId, PeerSight], granted: Collection[NodeId]
+) -> Step | None:
+    """One that is linked stays, however long it takes to answer for the first time."""
     for node in sorted(members.standbys):
         peer = seen.get(node)
-        if peer is not None and peer.silence >= SILENT_STANDBY:
+        if peer is not None and peer.silence >= SILENT_STANDBY and node not in granted:
             return Step("remove", node)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from coordinator.consensus.entry import SnapshotMark
 from coordinator.consensus.raft import Raft
 from coordinator.consensus.ready import ChunkNeeded, ChunkReceived
+from coordinator.group.installing import Installing
 from coordinator.state.snapshots import MAX_SNAPSHOT, Snapshot
 from coordinator.state.state import SqliteState
 from mesh.errors import StorageDamaged, StorageError
@@ -24,6 +26,7 @@ class Shipping:
     def __init__(self, state: SqliteState, incoming: Path) -> None:
         self._state = state
         self._incoming = incoming
+        self._installing = Installing(incoming.parent)
         self._digest = b""
         self._taking = asyncio.Lock()
         """One fresh snapshot at a time, however many members need one."""
@@ -31,7 +34,10 @@ class Shipping:
         self.installed = 0
 
     async def send(self, raft: Raft, needed: ChunkNeeded, done: Callable[[], object]) -> None:
-        """Hand the wanted bytes to the core, or say that their snapshot is gone."""
+        """Hand the wanted bytes to the core, or say that their snapshot is gone.
+
+        Raises StorageError.
+        """
         snapshot = await self._find(raft, needed.mark)
         if snapshot is None:
             raft.restart_snapshot(needed.to)
@@ -63,17 +69,27 @@ class Shipping:
         self._digest = chunk.digest
         return chunk.mark if chunk.done else None
 
-    async def install(self) -> bool:
-        """Put the whole file in the state's place; False when it is not what was announced."""
+    async def install(self, mark: SnapshotMark) -> bool:
+        """Put the whole file in the state's place; False when it is not what was announced.
+
+        Call `end_install` once the log is compacted to the mark. Raises StorageError.
+        """
+        await asyncio.to_thread(self._installing.begin, mark)
         try:
             await self._state.install(self._incoming, self._digest.hex())
         except StorageDamaged as damage:
             log.warning("a snapshot from the leader is damaged, it is fetched again: %s", damage)
+            self._installing.end()
             return False
         finally:
-            self._incoming.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is overwritten by the next
+                self._incoming.unlink(missing_ok=True)
         self.installed += 1
         return True
+
+    def end_install(self) -> None:
+        """State and log agree again. Raises StorageError."""
+        self._installing.end()
 
 
 def _covers(raft: Raft, index: int) -> bool:
@@ -92,9 +108,14 @@ def _read(path: Path, offset: int) -> bytes:
             return file.read(MAX_CHUNK)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise StorageError(f"the snapshot {path} cannot be read ({error})") from None
 
 
 def _write(path: Path, offset: int, data: bytes) -> None:
-    with path.open("r+b" if offset else "wb") as file:
-        file.seek(offset)
-        file.write(data)
+    try:
+        with path.open("r+b" if offset else "wb") as file:
+            file.seek(offset)
+            file.write(data)
+    except OSError as error:
+        raise StorageError(f"a snapshot cannot be written to {path} ({error})") from None

@@ -7,7 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from mesh.errors import LinkError
+from mesh.consensus import MAX_STANDBYS, MAX_VOTERS
+from mesh.errors import LinkError, StreamReset
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, Priority, Stream, StreamKind
@@ -20,6 +21,7 @@ MAX_WAITING = 256
 """Messages to one member that wait for its link; older ones are dropped, the protocol repeats."""
 SEND_SECONDS = 2.0
 """A member that takes nothing for so long gets a new stream."""
+MAX_LANES = 2 * (MAX_VOTERS + MAX_STANDBYS)
 DIAL_EVERY = 0.5
 """Seconds between attempts to reach a member without a link."""
 
@@ -34,14 +36,17 @@ class Transport:
         links: Links,
         addresses: Callable[[NodeId], tuple[str, ...]],
         tasks: Tasks,
+        on_refused: Callable[[NodeId, int], None] = lambda *_: None,
     ) -> None:
+        """`on_refused` is told who resets this node's stream, and the code."""
         self._own = own
         self._links = links
         self._addresses = addresses
         self._tasks = tasks
+        self._on_refused = on_refused
         self._group = ""
         self._lanes: dict[NodeId, _Lane] = {}
-        """One per member: bounded by the size of a group."""
+        """Members, and who spoke to this node before it knew them: MAX_LANES."""
         self._dialling: set[NodeId] = set()
 
     def start(self, group: str) -> None:
@@ -60,12 +65,14 @@ class Transport:
 
     def send(self, to: NodeId, message: ConsensusMessage) -> None:
         """Queue a message; it may get lost."""
+        if to not in self._lanes and len(self._lanes) >= MAX_LANES:
+            return
         self._lane(to).put(encode(message), bulk=isinstance(message, SnapshotChunk))
 
     def _lane(self, node: NodeId) -> _Lane:
         lane = self._lanes.get(node)
         if lane is None:
-            lane = self._lanes[node] = _Lane(node, self._links, self._group)
+            lane = self._lanes[node] = _Lane(node, self._links, self._group, self._on_refused)
             self._links.pin(node)
             lane.task = self._tasks.spawn(lane.run(), f"to {node[:8]}")
         return lane
@@ -92,8 +99,11 @@ class Transport:
 class _Lane:
     """The way to one member."""
 
-    def __init__(self, node: NodeId, links: Links, group: str) -> None:
+    def __init__(
+        self, node: NodeId, links: Links, group: str, on_refused: Callable[[NodeId, int], None]
+    ) -> None:
         self._node = node
+        self._on_refused = on_refused
         self._links = links
         self._group = group
         self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
@@ -110,6 +120,7 @@ class _Lane:
     def stop(self) -> None:
         if self.task is not None:
             self.task.cancel()
+        self._drop_stream()
 
     async def run(self) -> None:
         """Send until stopped."""
@@ -127,17 +138,24 @@ class _Lane:
                     await stream.send(message)
         except (LinkError, TimeoutError) as error:
             log.debug("a message to member %s was lost: %s", self._node[:8], error)
-            if self._stream is not None:
-                self._stream[1].reset()
-            self._stream = None
+            if isinstance(error, StreamReset):
+                self._on_refused(self._node, error.code)
+            self._drop_stream()
+
+    def _drop_stream(self) -> None:
+        """A stream left open would keep a replaced link from ever closing."""
+        if self._stream is not None:
+            self._stream[1].reset()
+        self._stream = None
 
     async def _ready_stream(self) -> Stream | None:
         link = self._links.get(self._node)
+        if self._stream is not None and self._stream[0] is not link:
+            self._drop_stream()
         if link is None:
-            self._stream = None
             return None
-        if self._stream is None or self._stream[0] is not link:
+        if self._stream is None:
             stream = link.open(StreamKind.CONSENSUS, priority=Priority.CONTROL)
-            await stream.send(encode_request(Membership(self._group)))
             self._stream = link, stream
+            await stream.send(encode_request(Membership(self._group)))
         return self._stream[1]

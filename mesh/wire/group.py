@@ -20,6 +20,9 @@ MEMBERSHIP, PROPOSE, READ_INDEX, ASK_REPORT = 1, 2, 3, 4
 APPLIED, INDEX, REPORT, ELSEWHERE, REFUSED, DOUBTFUL = 17, 18, 19, 20, 21, 22
 """Message numbers. Retired: none."""
 
+NOT_GRANTED, OTHER_GROUP, NO_DISK = 1, 2, 3
+"""Why a member resets another's stream."""
+
 GROUP_BYTES = 16
 """A group's id."""
 MAX_REQUEST = MAX_COMMAND + 1024
