@@ -80,8 +80,11 @@ class Answer:
         """The ids behind all of the text are known, for every choice."""
         return all(choice.in_tokens for choice in self._choices)
 
-    def add(self, chunk: Chunk) -> None:
-        """Take the next chunk. Raises WireError when no honest worker would have sent it."""
+    def add(self, chunk: Chunk, *, last: bool = False) -> None:
+        """Take the next chunk; the text of the job's last one is kept for nobody.
+
+        Raises WireError when no honest worker would have sent it.
+        """
         index, text, ids = chunk.index, chunk.text, chunk.token_ids
         if not 0 <= index < len(self._choices):
             raise WireError("the worker answered a choice that was not asked for")
@@ -95,7 +98,7 @@ class Answer:
             self.structured = self.structured or bool(chunk.delta)
         if text:
             self.visible = True
-        if (text or ids) and self._room >= 0:
+        if (text or ids) and self._room >= 0 and not last:
             self._room -= len(text) + len(ids or ())
             if self._room >= 0:
                 choice.keep(text, ids)
@@ -108,11 +111,12 @@ class Answer:
 
     def complete(self, finish: Finish) -> Finish:
         """The end of the whole job: a choice that had ended before keeps its reason."""
-        if not any(choice.end for choice in self._choices):
+        ends = tuple([choice.end for choice in self._choices])
+        if ends == finish.reasons or not any(ends):
             return finish
         given = (*finish.reasons, *["stop"] * len(self._choices))
-        pairs = zip(self._choices, given, strict=False)
-        return replace(finish, reasons=tuple(choice.end or reason for choice, reason in pairs))
+        pairs = zip(ends, given, strict=False)
+        return replace(finish, reasons=tuple(end or reason for end, reason in pairs))
 
     def _forget(self) -> None:
         for choice in self._choices:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from random import Random
 
 from coordinator.scheduling.experience import Experience
-from coordinator.scheduling.policy import Candidate, Decision, Demand
+from coordinator.scheduling.policy import Candidate
 from coordinator.scheduling.prefixes import Mark
 from coordinator.scheduling.trace import Traces
 from mesh.clock import Clock
@@ -20,7 +20,7 @@ from mesh.ports import Links, ProviderLookup, Request, StreamKind, View
 from mesh.wire.jobs import Accept, Offer, WorkerMessage, encode_offer
 from node.dispatch.attempt import WINDOW, Attempt, LocalAttempt, RemoteAttempt
 from node.dispatch.candidates import OwnModels
-from node.dispatch.chooser import Chooser, MayTake
+from node.dispatch.chooser import Chooser
 from node.dispatch.counters import DispatchCounters
 from node.dispatch.run import MeshRun
 from node.dispatch.workers import Held
@@ -81,6 +81,9 @@ class MeshDispatch:
         )
         self.experience: Experience = self._chooser.scout.experience
         """What was seen of workers' pace."""
+        self.choose = self._chooser.choose
+        self.seconds_busy = self._chooser.seconds_busy
+        self.note_busy = self._chooser.note_busy
 
     def start(self) -> None:
         """Begin to watch for workers that fall silent."""
@@ -100,25 +103,6 @@ class MeshDispatch:
             await run.close()
             raise
         return run
-
-    async def choose(
-        self,
-        model: str,
-        demand: Demand,
-        marks: tuple[Mark, ...],
-        may_take: MayTake,
-        patience: float,
-    ) -> Decision:
-        """See `Chooser.choose`."""
-        return await self._chooser.choose(model, demand, marks, may_take, patience)
-
-    def seconds_busy(self, candidate: Candidate) -> float:
-        """See `Chooser.seconds_busy`."""
-        return self._chooser.seconds_busy(candidate)
-
-    def note_busy(self, candidate: Candidate, retry_after: float) -> None:
-        """See `Chooser.note_busy`."""
-        self._chooser.note_busy(candidate, retry_after)
 
     def note_accepted(self, node: NodeId, answer: WorkerMessage, marks: tuple[Mark, ...]) -> None:
         """A node took a job whose prompt has these beginnings, and may have told its load."""

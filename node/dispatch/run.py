@@ -124,7 +124,7 @@ class MeshRun:
                     if isinstance(message, Chunk):
                         self._answer.add(message)
                     elif isinstance(message, Finished) and message.last is not None:
-                        self._answer.add(message.last)
+                        self._answer.add(message.last, last=True)
                 except (LinkError, WireError) as error:
                     for event in await self._replace_worker(str(error), cause_of(error)):
                         yield event
@@ -157,7 +157,8 @@ class MeshRun:
 
     async def close(self) -> None:
         """See mesh.ports.Run."""
-        self.trace.cancelled(self._workers.now())
+        if self.trace.outcome is None:
+            self.trace.cancelled(self._workers.now())
         self._release(cancel=True)
 
     def check_silence(self, now: float, waking: float) -> None:
