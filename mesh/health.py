@@ -20,7 +20,8 @@ HALF_LIFE = 1.5
 MEAN_OVER = 5.0
 """Seconds over which the lag is averaged before it makes a node degraded."""
 LONGEST_LAG = 1.0
-"""Seconds that one late wake-up counts at most: a laptop that slept is not overloaded."""
+"""Seconds that one late wake-up counts at most: a laptop that slept is not overloaded, nor patient
+for long after."""
 DEGRADED_AT, WELL_AT = 0.25, 0.1
 """Seconds of average lag from which a node is degraded, and below which it is well again."""
 CRASHES = 3
@@ -43,10 +44,11 @@ class LocalHealth:
 
     def woke(self, lag: float, elapsed: float, now: float) -> None:
         """A sleep of some time took `elapsed` seconds, `lag` more than it should have."""
+        lag = min(lag, LONGEST_LAG)
         self._lag = max(lag, self._faded(now))
         self._at = now
         share = 1.0 - math.exp(-max(0.0, elapsed) / MEAN_OVER)
-        self._mean += (min(lag, LONGEST_LAG) - self._mean) * share
+        self._mean += (lag - self._mean) * share
         limit = WELL_AT if self._overloaded else DEGRADED_AT
         self._overloaded = self._mean > limit
 

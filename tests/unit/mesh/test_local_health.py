@@ -20,6 +20,14 @@ def test_patience_rises_with_lag_at_once_and_fades() -> None:
     assert health.patience(20.0) == 1.0
 
 
+def test_after_a_long_sleep_patience_ends_as_soon_as_after_a_short_one() -> None:
+    health = LocalHealth()
+    health.woke(3600.0, 3600.2, 5000.0)
+    assert health.patience(5000.0) == MOST_PATIENCE
+    assert health.patience(5003.0) < 2.5
+    assert health.patience(5007.0) == 1.0
+
+
 def test_an_impatient_vigil_would_have_given_up_where_a_patient_one_waits() -> None:
     calm, late = Vigil(), Vigil()
     calm.heard = late.heard = False
