@@ -31,6 +31,9 @@ BY_KILL, BY_STOP, JOINED = 1.0, 3.0, 1.0
 """Seconds within which all others must know."""
 PATIENCE = 20.0
 """Seconds after which a measurement is given up."""
+SETTLE_SECONDS = 4.0
+"""Before a node is stopped: the one stopped before is patient with others for some seconds after it
+woke, and this measures nodes in peace."""
 BURNERS_PER_CORE = 2
 LOOK_EVERY = 0.5
 """Seconds between looks at everybody's view while nobody dies."""
@@ -90,12 +93,16 @@ class Watch:
         self.tally = Tally()
 
     async def let_die(self, times: int) -> None:
-        """Kill one and stop one, so many times."""
+        """Stop one so many times, then kill one so many times."""
+        psutil.cpu_percent()
+        for number in range(times):
+            self.tally.stopped.append(await self._stop_one())
+            busy = f"machine {psutil.cpu_percent():.0f} % busy"
+            said = f"stopped {self.tally.stopped[-1]:.2f} s, {busy}"
+            print(f"{number + 1}/{times} {said}", file=sys.stderr)
         for number in range(times):
             self.tally.killed.append(await self._kill_one())
-            self.tally.stopped.append(await self._stop_one())
-            last = f"killed {self.tally.killed[-1]:.2f} s, stopped {self.tally.stopped[-1]:.2f} s"
-            print(f"{number + 1}/{times} {last}", file=sys.stderr)
+            print(f"{number + 1}/{times} killed {self.tally.killed[-1]:.2f} s", file=sys.stderr)
 
     async def let_join(self, times: int) -> None:
         """Let the mesh's only worker join, so many times."""
@@ -132,6 +139,7 @@ class Watch:
 
     async def _stop_one(self) -> float:
         victim, others = self._draw()
+        await asyncio.sleep(SETTLE_SECONDS)
         began = time.monotonic()
         victim.signal(signal.SIGSTOP)
         gone = await until_seen(self._session, others, absent(victim.node_id), PATIENCE)

@@ -11,7 +11,7 @@ import aiohttp
 
 from chaos.nodes import Node
 
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.06
 """Between two looks at one node: what is measured is late by this much and one request at most."""
 
 Seen = dict[str, dict[str, Any]]
