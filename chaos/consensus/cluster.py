@@ -124,6 +124,8 @@ class Cluster:
         if raft is None:
             return
         self.invariants.observe(member.node, member.epoch, raft, ready)
+        if ready is not None and ready.lost and not member.was_wiped:
+            raise Violated("durability: a member has less than it once acknowledged")
         if raft.is_leader and (term := raft.status(member.now).term) not in self._led:
             self._led.add(term)
             waiting, self._when_leads = self._when_leads, None

@@ -168,9 +168,9 @@ class Nemesis:
                 member.compact(keep=self._rng.choice((0, 0, 3)))
 
     def lose_tail(self) -> None:
-        """What the leader had not written is lost, and who has it besides is cut off.
+        """What one of two had not written is lost, and the other one is cut off.
 
-        One member misses the newest entries; then it and the leader are the majority.
+        A third misses the newest entries; then it and the one that crashed are the majority.
         """
         trio = self._voters()
         if trio is None:
@@ -178,11 +178,12 @@ class Nemesis:
         leader, behind, ahead = trio
         self.heal()
         self._isolate(behind)
+        loser, keeper = self._rng.sample((leader, ahead), 2)
 
         def strike() -> None:
             self.heal()
-            self._cluster.crash(leader, 0.02)
-            self._isolate(ahead)
+            self._cluster.crash(loser, 0.02)
+            self._isolate(keeper)
 
         self._cluster.at(self._later(self._rng.uniform(0.05, 0.25)), strike)
 

@@ -8,7 +8,7 @@ from chaos.consensus.episode import run_episode
 from chaos.consensus.faults import FAULTS, Fault
 from coordinator.consensus import election
 
-MOST_SEEDS = 400
+MOST_SEEDS = 600
 """Episodes within which each must be found."""
 
 
