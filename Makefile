@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow containers containers-quick lint check fuzz bench docs format clean setup
+.PHONY: demo test slow containers containers-quick lint check fuzz bench chaos chaos-quick docs format clean setup
 
 setup: $(STAMP)
 
@@ -44,6 +44,20 @@ fuzz: setup  ## a minute of hostile bytes
 
 bench: setup  ## writes the README's table of figures
 	$(BIN)/python -m benchmarks
+
+chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that does nothing else
+	$(BIN)/python -m chaos.stream_kills --times 200
+	$(BIN)/python -m chaos.stream_kills --times 20 --by stop
+	$(BIN)/python -m chaos.rolling_update
+	$(BIN)/python -m chaos.partition_workers
+	$(BIN)/python -m chaos.churn
+	$(BIN)/python -m chaos.leader_kills
+	$(BIN)/python -m chaos.all_killed
+	$(BIN)/python -m chaos.all_killed --power-loss
+	$(BIN)/python -m chaos.deaths
+
+chaos-quick: setup  ## a small version of churn, deaths and partitions
+	$(BIN)/python -m chaos.quick
 
 docs: setup  ## writes the reference of all settings
 	$(BIN)/python -m node.config_reference > docs/configuration.md

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,9 +100,11 @@ async def _read_stream(response: aiohttp.ClientResponse, answer: Answer) -> None
 async def learn(session: aiohttp.ClientSession, url: str, tokens: int) -> dict[Question, str]:
     """All questions with their answers, given while nothing goes wrong yet."""
     questions = [Question(prompt, seed, tokens) for prompt in PROMPTS for seed in SEEDS]
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(put(session, url, each, stream=False)) for each in questions]
     known = {}
-    for question in questions:
-        answer = await put(session, url, question, stream=False)
+    for question, task in zip(questions, asked, strict=True):
+        answer = task.result()
         if answer.problem:
             raise RuntimeError(f"no answer even before anything went wrong: {answer.problem}")
         known[question] = answer.text
