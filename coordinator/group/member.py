@@ -36,7 +36,7 @@ MAX_UNAPPLIED = 8192
 HEARD = 0.2
 """Seconds of silence after which a voter is no successor; four heartbeats."""
 COMPACT_BYTES = 4 << 20
-"""The log on disk is shortened from this size on, after a snapshot."""
+"""The log on disk is shortened whenever it grew by so much, after a snapshot."""
 IDLE_LOOK = 1.0
 """Seconds between looks when nothing is due."""
 
@@ -84,6 +84,8 @@ class Member:
         self._idle.set()
         self._wake = asyncio.Event()
         self._unapplied_count = 0
+        self._compacted_size = 0
+        """Of the log on disk, right after it was shortened last."""
         self.failed = False
         self.saves = 0
 
@@ -241,13 +243,17 @@ class Member:
             await self._compact()
 
     async def _compact(self) -> None:
-        if self._log.size < COMPACT_BYTES:
+        # The file being written to does not shrink: without the second size every batch from
+        # here to its end would take a snapshot.
+        self._compacted_size = min(self._compacted_size, self._log.size)
+        if self._log.size - self._compacted_size < COMPACT_BYTES:
             return
         snapshot = await self._state.snapshot()
         mark = self._raft.compact(snapshot.index, self._clock.now())
         if mark is not None:
             await self._log.compact(mark)
             log.info("the log was shortened up to entry %d", mark.index)
+        self._compacted_size = self._log.size
 
     async def _take_chunk(self, chunk: ChunkReceived) -> None:
         await self._idle.wait()  # what is committed is applied before the state is replaced

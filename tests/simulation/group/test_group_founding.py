@@ -74,7 +74,9 @@ def test_two_founded_groups_refuse_each_other_and_say_so(tmp_path: Path) -> None
             await ours[1].write("color", "red")
             await theirs[1].write("color", "blue")
             # Neither list keeps a node of the other group, nor takes it in again.
-            await until(lambda: is_only(ours[0].members(), 3) and is_only(theirs[0].members(), 3), 5)
+            await until(
+                lambda: is_only(ours[0].members(), 3) and is_only(theirs[0].members(), 3), 5
+            )
             assert [node.holds("color") for node in ours] == ["red"] * 3
             assert [node.holds("color") for node in theirs] == ["blue"] * 3
 
