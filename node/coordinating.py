@@ -61,8 +61,9 @@ def build_coordinating(
     in_force = TargetsInForce(links)
 
     def addresses(node: NodeId) -> tuple[str, ...]:
-        record = directory.record(node)
-        return () if record is None else record.addresses
+        # Of lost members as well: after a cut nobody else may look for them for half a minute.
+        entry = directory.entry(node)
+        return () if entry is None else entry.signed.record.addresses
 
     coordination = Coordination(
         own=own,
