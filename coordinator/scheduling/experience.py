@@ -95,7 +95,8 @@ class Experience:
                 jobs.since = 0
             jobs.report = load
             jobs.told = load.in_flight + load.queued
-        return max(0, jobs.told + jobs.since)
+        reckoned = jobs.told + jobs.since
+        return reckoned if reckoned > 0 else 0
 
     def sent(self, node: NodeId) -> None:
         """A job goes there now."""
@@ -174,9 +175,10 @@ class Experience:
         pace = self._paces.get((node, name))
         if pace is None or pace.value == 0.0 or now - pace.at > FORGOTTEN:
             return self._advertised(model, load, sole)
-        if name not in self._answers and not model.speed:
+        answers = self._answers.get(name)
+        if answers is None and not model.speed:
             return self._advertised(model, load, sole)  # nothing that pace could be compared with
-        measured = pace.value * self.usual_answer(name)
+        measured = pace.value * (USUAL_ANSWER if answers is None else answers.characters)
         idle = now - pace.at
         if idle < SMOOTHING:
             return measured

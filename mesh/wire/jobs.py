@@ -116,9 +116,9 @@ class Fail:
     param: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Finished:
-    """Finish as it travels: with what the worker measured, and often with the last chunk."""
+    """Finish as it travels: with what the worker measured, and often the last chunk. As Chunk."""
 
     finish: Finish
     queue_seconds: float = 0.0
