@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.capability import Load, NodeRecord
+from mesh.consensus import Entry, GroupReport, Members, SnapshotMark
 from mesh.errors import HandshakeError, RecordRejected, WireError
 from mesh.identity.grants import decode_grant, encode_grant, issue_grant
 from mesh.identity.keys import NodeKey, RootKey
@@ -21,7 +22,7 @@ from mesh.links.multiplexer import Multiplexer, StreamOpened
 from mesh.links.pipe import PipeReceiver
 from mesh.links.tls import TlsChannel, TlsIdentity
 from mesh.ports import Priority
-from mesh.wire import dht, discovery, frames, jobs, records, registry
+from mesh.wire import consensus, dht, discovery, frames, group, jobs, records, registry
 from mesh.wire.frames import (
     CHALLENGE,
     CREDIT,
@@ -259,6 +260,48 @@ DELTA_SEED = registry.encode(
         7, ((60.0, NODE_RECORD),), ((NEAR.node_id, Load(1)),), ((FAR.node_id, 3),), (FAR.node_id,)
     )
 )
+GROUP_REQUEST_SEEDS = tuple(
+    group.encode_request(request)
+    for request in (
+        group.Membership("ab" * 16),
+        group.Propose(b"a command"),
+        group.ReadIndex(),
+        group.AskReport(),
+    )
+)
+GROUP_ANSWER_SEEDS = tuple(
+    group.encode_answer(answer)
+    for answer in (
+        group.Applied(b"outcome"),
+        group.Elsewhere(NEAR.node_id),
+        group.Refused("later"),
+        GroupReport(
+            group="ab" * 16,
+            reporter=NEAR.node_id,
+            leader=FAR.node_id,
+            term=3,
+            members=Members((NEAR.node_id, FAR.node_id)),
+            lag={FAR.node_id: 4},
+            silent=(FAR.node_id,),
+        ),
+    )
+)
+CONSENSUS_SEEDS = tuple(
+    consensus.encode(message)
+    for message in (
+        consensus.VoteRequest(3, 4, 2, pre=True),
+        consensus.VoteAnswer(3, granted=True),
+        consensus.Append(
+            3, 4, 2, 4, 9, (Entry(5, 3, "command", b"x"), Entry(6, 3, "empty", b"")), readmit=7
+        ),
+        consensus.Appended(3, True, 4, 6, 3, 9, 6),
+        consensus.SnapshotChunk(
+            3, SnapshotMark(4, 2, Members((NEAR.node_id,))), bytes(32), 0, b"bytes", True
+        ),
+        consensus.ChunkAnswer(3, 4, 5),
+        consensus.TimeoutNow(3),
+    )
+)
 MiB = 1024 * 1024
 NESTED = 100 * MiB
 """msgpack makes room for what nested arrays announce; gone again when they turn out to be empty."""
@@ -296,5 +339,12 @@ TARGETS: dict[str, Target] = {
         (dht.encode(dht.FindNodes(dht.Self(), bytes(20))),),
         NESTED,
     ),
+    "group_request": Target(
+        run_decoder(group.decode_request), (WireError,), GROUP_REQUEST_SEEDS, NESTED
+    ),
+    "group_answer": Target(
+        run_decoder(group.decode_answer), (WireError,), GROUP_ANSWER_SEEDS, NESTED
+    ),
+    "consensus": Target(run_decoder(consensus.decode), (WireError,), CONSENSUS_SEEDS, NESTED),
     "frame": Target(run_decoder(frames.decode_frame), (WireError,), (HELLO_SEED[4:],), 2 * MiB),
 }
