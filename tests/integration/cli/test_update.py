@@ -22,7 +22,10 @@ from mesh.version import VERSION
 from node.cli.stop import find_process
 
 ELECTRONS = Path(sys.executable).with_name("electrons")
-BODY = {"model": "demo", "messages": [{"role": "user", "content": "Tell me a story."}]}
+STORY = [{"role": "user", "content": "Tell me a story."}]
+BODY = {"model": "demo", "messages": STORY, "max_tokens": 32}
+"""Half a second at the rate below, so that some are always under way; few enough that a machine
+that is busy with other things is not overloaded by them."""
 
 
 @contextlib.asynccontextmanager
@@ -70,13 +73,13 @@ async def keep_asking(url: str, results: list[Any], until: asyncio.Event) -> Non
         while not until.is_set():
             group.create_task(ask(url, results))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(until.wait(), 0.05)
+                await asyncio.wait_for(until.wait(), 0.2)
 
 
 async def test_a_release_takes_over_without_a_failed_request(tmp_path: Path) -> None:
     program = make_release(tmp_path / "next")
     folder = tmp_path / "node"
-    async with daemon(folder, "--engine", "demo", "--demo-rate", "400") as info:
+    async with daemon(folder, "--engine", "demo", "--demo-rate", "64") as info:
         results: list[Any] = []
         until = asyncio.Event()
         async with asyncio.TaskGroup() as group:
