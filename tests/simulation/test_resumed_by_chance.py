@@ -94,7 +94,7 @@ def forget_the_last_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[int, Chunk] = {}
     add = Answer.add
 
-    def late(self: Answer, chunk: Chunk) -> None:
+    def late(self: Answer, chunk: Chunk, *, last: bool = False) -> None:
         if (before := kept.get(id(self))) is not None:
             add(self, before)
         kept[id(self)] = chunk
