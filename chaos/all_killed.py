@@ -105,7 +105,7 @@ class Siege:
         """In the middle of commands, whose answers are taken as far as they come."""
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.registers.keep_calling(self._living, rate, over))
+            group.create_task(self.registers.keep_calling(self._coordinators, rate, over))
             await asyncio.sleep(self._rng.uniform(0.5, 2.0))
             for node in self._all:
                 node.signal(signal.SIGKILL)

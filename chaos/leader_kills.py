@@ -106,7 +106,7 @@ class Siege:
         known = list((await learn(self._session, self._gateway.http, TOKENS)).items())
         psutil.cpu_percent()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.registers.keep_calling(self._living, rate, self._over))
+            group.create_task(self.registers.keep_calling(self._coordinators, rate, self._over))
             for _ in range(streams):
                 group.create_task(self._keep_streaming(known))
             for number in range(times):
@@ -116,9 +116,6 @@ class Siege:
             self._over.set()
         await until_one_group(self._session, self._coordinators, PATIENCE)
         await self.registers.read_back(self._coordinators, self.registers.every)
-
-    def _living(self) -> list[Node]:
-        return [node for node in self._coordinators if node.alive]
 
     async def _kill_leader(self) -> None:
         _, leader = await until_one_group(self._session, self._coordinators, PATIENCE)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 PREFIX = "10.77.0."
 NETWORK_BITS = 24
 MAX_HOSTS = 200
+SWITCH_MAC = "02:00:0a:4d:00:fe"
 INSIDE = "ELECTRONS_LAB_INSIDE"
 
 
@@ -44,6 +45,9 @@ class NetworkLab:
         self._keepers: list[subprocess.Popen[bytes]] = []
         for switch, number in (("whole", 254), ("apart", 253)):
             _ip("link", "add", switch, "type", "bridge")
+            # Both have the same: hosts remember for half a minute where this program answered, and
+            # it answers for both of its addresses on either switch.
+            _ip("link", "set", switch, "address", SWITCH_MAC)
             _ip("link", "set", switch, "up")
             _ip("addr", "add", f"{PREFIX}{number}/{NETWORK_BITS}", "dev", switch)
             if switch == "apart":

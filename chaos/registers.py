@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
@@ -107,15 +107,13 @@ class Registers:
                 raise RuntimeError(f"node {node.number} cannot be read back: {call}")
             self.lost |= missed(self.history[:before], self.history[before:])
 
-    async def keep_calling(
-        self, living: Callable[[], Sequence[Node]], rate: float, over: asyncio.Event
-    ) -> None:
-        """So many calls a second through random living nodes, none waiting for another."""
+    async def keep_calling(self, nodes: Sequence[Node], rate: float, over: asyncio.Event) -> None:
+        """So many calls a second through random ones of them that live, none awaiting another."""
         async with asyncio.TaskGroup() as group:
             due = time.monotonic()
             while not over.is_set():
-                if nodes := living():
-                    node = self._rng.choice(nodes)
+                if living := [node for node in nodes if node.alive]:
+                    node = self._rng.choice(living)
                     reads = self._rng.random() < READ_SHARE
                     group.create_task(self.read(node) if reads else self.write(node))
                 due += 1 / rate
@@ -183,10 +181,10 @@ class Registers:
 def _outcome(status: int, found: Any) -> tuple[Outcome, Any, str]:
     if status == 200:
         return "acknowledged", found, ""
-    code = found["error"]["code"]
-    if (status, code) == (503, "no_quorum"):
+    code = found.get("error_code")
+    if (status, code) == (503, "NO_QUORUM"):
         return "refused", found, ""
-    if (status, code) == (504, "undecided"):
+    if (status, code) == (504, "UNDECIDED"):
         return "in doubt", found, ""
     return "failed", found, f"status {status}: {code}"
 
