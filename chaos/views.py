@@ -77,9 +77,9 @@ async def missing_anywhere(
 
 
 async def metric(session: aiohttp.ClientSession, node: Node, name: str) -> float:
-    """A figure of a node's /metrics; 0.0 when it has none of that name."""
+    """A figure of a node's /metrics. Raises KeyError when it has none of that name."""
     async with session.get(f"{node.http}/metrics") as answer:
         for line in (await answer.text()).splitlines():
             if line.startswith(f"electrons_{name} "):
                 return float(line.split()[-1])
-    return 0.0
+    raise KeyError(name)
