@@ -24,11 +24,12 @@ import psutil
 
 from benchmarks.load import percentile
 from chaos.coordinators import Founded, start_all, until_one_group
-from chaos.leader_kills import COORDINATORS, TOKENS, settle_mesh, spread
+from chaos.leader_kills import COORDINATORS, learn_answers, settle_mesh, spread
 from chaos.nodes import Node, open_nodes
-from chaos.questions import Question, learn, put
+from chaos.questions import Question, put
 from chaos.registers import Registers
 from chaos.unsynced import Dropped, drop_unsynced
+from chaos.views import until_whole
 
 WORKERS = 2
 SERVING = 5.0
@@ -47,6 +48,9 @@ class Tally:
     """Seconds from starting the processes until a command was acknowledged."""
     answering: list[float] = field(default_factory=list)
     """Until the gateway had answered a question."""
+    electing: list[float] = field(default_factory=list)
+    """Seconds from the first moment when a majority was up until a command was acknowledged: what
+    is left of `deciding` without the start of Python itself."""
     whole: list[float] = field(default_factory=list)
     """Until all voted and missed nothing."""
     wrong_answers: list[str] = field(default_factory=list)
@@ -62,7 +66,7 @@ class Tally:
             "wrong_answers": self.wrong_answers[:10],
             "machine_busy_percent": round(percentile(self.cpu, 50)),
         }
-        for name in ("up", "deciding", "answering", "whole"):
+        for name in ("up", "deciding", "electing", "answering", "whole"):
             found[f"{name}_seconds"] = spread(getattr(self, name))
         return found
 
@@ -88,7 +92,7 @@ class Siege:
 
     async def run(self, times: int, rate: float, *, power_loss: bool) -> None:
         """Kill and start all so many times."""
-        known = list((await learn(self._session, self._gateway.http, TOKENS)).items())
+        known = await learn_answers(self._session, self._gateway)
         for number in range(times):
             self.registers.turn(number)
             await self._kill_all(rate)
@@ -113,9 +117,6 @@ class Siege:
             for node in self._all:
                 await node.kill()
 
-    def _living(self) -> list[Node]:
-        return [node for node in self._coordinators if node.alive]
-
     def _drop_unsynced(self) -> None:
         for node in self._coordinators:
             self.tally.dropped += drop_unsynced(node.data, self._rng)
@@ -132,12 +133,17 @@ class Siege:
         self.tally.whole.append(whole - began)
 
     async def _until_decided(self, began: float) -> None:
+        majority_up = began
         async with asyncio.timeout(PATIENCE):
-            while not self.registers.acknowledged_since(began):
-                if living := self._living():
+            while not (done := self.registers.acknowledged_since(began)):
+                living = [node for node in self._coordinators if node.alive]
+                if len(living) <= COORDINATORS // 2:
+                    majority_up = time.monotonic()
+                if living:
                     await self.registers.write(self._rng.choice(living))
                 await asyncio.sleep(BETWEEN_TRIES)
-        self.tally.deciding.append(self.registers.acknowledged_since(began)[0].ended - began)
+        self.tally.deciding.append(done[0].ended - began)
+        self.tally.electing.append(max(0.0, done[0].ended - majority_up))
 
     async def _until_answered(self, began: float, question: Question, expected: str) -> None:
         with contextlib.suppress(TimeoutError):
@@ -157,6 +163,7 @@ class Siege:
     def _say(self, number: int, times: int) -> None:
         tally = self.tally
         said = f"up {tally.up[-1]:.2f} s, deciding {tally.deciding[-1]:.2f} s"
+        said += f" ({tally.electing[-1]:.2f} s)"
         rest = f"answering {tally.answering[-1]:.2f} s, whole {tally.whole[-1]:.2f} s"
         busy = f"machine {tally.cpu[-1]:.0f} % busy"
         print(f"{number}/{times} {said}, {rest}, {busy}", file=sys.stderr)
@@ -170,6 +177,7 @@ async def run(times: int, rate: float, seed: int, *, power_loss: bool) -> tuple[
         founded, gateway = settle_mesh(nodes, COORDINATORS, WORKERS)
         await start_all(nodes.all)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            await until_whole(session, nodes.all)
             await until_one_group(session, founded.coordinators)
             siege = Siege(founded, gateway, session, seed)
             await siege.run(times, rate, power_loss=power_loss)

@@ -23,7 +23,7 @@ import psutil
 from benchmarks.load import percentile
 from chaos.coordinators import Founded, start_all, until_all_say, until_one_group
 from chaos.nodes import Node, Nodes, open_nodes
-from chaos.questions import learn, put
+from chaos.questions import PROMPTS, Question, put
 from chaos.registers import Registers
 from chaos.views import until_whole
 
@@ -103,7 +103,7 @@ class Siege:
 
     async def run(self, times: int, rate: float, streams: int) -> None:
         """Kill so many leaders, then read everything back through each coordinator."""
-        known = list((await learn(self._session, self._gateway.http, TOKENS)).items())
+        known = await learn_answers(self._session, self._gateway)
         psutil.cpu_percent()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.registers.keep_calling(self._coordinators, rate, self._over))
@@ -158,6 +158,22 @@ class Siege:
         said = f"acknowledged {tally.acknowledged[-1]:.2f} s, led {tally.reported_by_all[-1]:.2f} s"
         busy = f"machine {tally.cpu[-1]:.0f} % busy"
         print(f"{number}/{times} {said}, back {tally.back[-1]:.2f} s, {busy}", file=sys.stderr)
+
+
+async def learn_answers(
+    session: aiohttp.ClientSession, gateway: Node
+) -> list[tuple[Question, str]]:
+    """Questions with their answers, given while nothing goes wrong yet."""
+    questions = [Question(prompt, 1, TOKENS) for prompt in PROMPTS]
+    async with asyncio.TaskGroup() as group:
+        asking = [
+            group.create_task(put(session, gateway.http, question, stream=False))
+            for question in questions
+        ]
+    answers = [task.result() for task in asking]
+    if problems := [answer.problem for answer in answers if answer.problem]:
+        raise RuntimeError(f"no answer even before anything went wrong: {problems[0]}")
+    return [(question, answer.text) for question, answer in zip(questions, answers, strict=True)]
 
 
 def settle_mesh(nodes: Nodes, coordinators: int, workers: int) -> tuple[Founded, Node]:
