@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -58,6 +59,7 @@ class Daemons:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[Daemon] = []
+        self._numbers = itertools.count()
 
     async def start(
         self,
@@ -66,7 +68,7 @@ class Daemons:
         env: dict[str, str] | None = None,
         program: Path = ELECTRONS,
     ) -> Daemon:
-        number = len(self._running)
+        number = next(self._numbers)
         data, log = self._folder / f"node-{number}", self._folder / f"log-{number}.txt"
         joining = ["--join", f"{join.node_id}@{join.mesh}"] if join else []
         with log.open("wb") as stderr:
