@@ -13,9 +13,12 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from mesh.consensus import GroupReport, Members
+from mesh.ids import NodeId
 from mesh.jobs import Chunk, Finish, Usage
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
+from node.gateway.group_handlers import GroupHandlers
 from node.gateway.openapi import openapi_document
 from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
@@ -48,7 +51,14 @@ def build_gateway() -> Gateway:
         ),
         services=ServiceHandlers(coverage=fixed_coverage, targets=ListedTargets()),
         owner=OwnerHandlers(OwnedNode()),
+        group=GroupHandlers(tell_group, lambda: ""),
     )
+
+
+async def tell_group() -> GroupReport:
+    leader, other = NodeId("1" * 40), NodeId("2" * 40)
+    members = Members((leader,), (other,))
+    return GroupReport("a" * 32, leader, leader, 3, members, 9, 9, {other: 2}, (other,))
 
 
 @pytest.fixture(scope="module")
