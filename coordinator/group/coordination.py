@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable
 from random import Random
 
+from coordinator.consensus.entry import Members
 from coordinator.consensus.parameters import CAUGHT_UP, Parameters
 from coordinator.consensus.refusal import Backlog, ChangeRefused, NotLeader
+from coordinator.group.addresses import MemberAddresses
 from coordinator.group.folder import GroupFolder
 from coordinator.group.group import Group
 from coordinator.group.member import Member
@@ -78,8 +80,13 @@ class Coordination:
         self._tasks = tasks
         self._on_ready = on_ready
         self._parameters = parameters
+        self._addresses = MemberAddresses(folder.path, addresses)
         self._transport = Transport(
-            own=own, links=links, addresses=addresses, tasks=tasks, on_refused=self._refused
+            own=own,
+            links=links,
+            addresses=self._addresses.find,
+            tasks=tasks,
+            on_refused=self._refused,
         )
         self._group_id: str | None = None
         self._opening = asyncio.Lock()
@@ -254,23 +261,27 @@ class Coordination:
         return linked - self._foreign
 
     async def _keep_members(self) -> None:
-        """While this node leads: bring the list of members to what it should be."""
+        """Remember where the members are; while this node leads, change the list."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             member = self.group.member
-            if member is None or self._state is None or not member.leads:
+            if member is None:
                 continue
-            step = plan_change(
-                self._own,
-                member.status().members,
-                member.sights(),
-                self._granted(),
-                caught_up=CAUGHT_UP,
-            )
-            if step is None:
-                continue
-            try:
-                member.change(step.change, step.node)
-                log.info("member %s: %s", step.node[:8], step.change)
-            except (ChangeRefused, NotLeader, Backlog) as refusal:
-                log.debug("%s of %s must wait: %s", step.change, step.node[:8], refusal)
+            members = member.status().members
+            if members.voters:
+                others = {*members.voters, *members.standbys} - {self._own}
+                self._addresses.remember(sorted(others))
+            if member.leads:
+                self._change_members(member, members)
+
+    def _change_members(self, member: Member, members: Members) -> None:
+        step = plan_change(
+            self._own, members, member.sights(), self._granted(), caught_up=CAUGHT_UP
+        )
+        if step is None:
+            return
+        try:
+            member.change(step.change, step.node)
+            log.info("member %s: %s", step.node[:8], step.change)
+        except (ChangeRefused, NotLeader, Backlog) as refusal:
+            log.debug("%s of %s must wait: %s", step.change, step.node[:8], refusal)

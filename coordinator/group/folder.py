@@ -3,6 +3,7 @@
 coordinator/group       the group's id
 coordinator/log/        the replicated log
 coordinator/state/      the state machine and its snapshots
+coordinator/addresses   where the other members were last
 coordinator/installing  the mark of a snapshot that is being put in the state's place
 coordinator.founding/   a group that is being made; renamed to `coordinator` once it is whole
 founded                 beside the folder: this node has founded a group and never will again

@@ -79,6 +79,8 @@ class Coordinator:
         self._roles = roles
         self._skew = skew
         self.running = False
+        self.asks = True
+        """Whether anybody can tell this node where others are."""
 
     async def start(self, others: Iterable[Coordinator] = ()) -> None:
         """As the daemon does; then dial the others that run."""
@@ -91,7 +93,7 @@ class Coordinator:
             founds=self._founds,
             folder=self.folder,
             links=self.links,
-            addresses=lambda node: (f"tcp://{node}.memory:1",),
+            addresses=lambda node: (f"tcp://{node}.memory:1",) if self.asks else (),
             clock=self.clock,
             rng=Random(self._rng.random()),
             tasks=self.tasks,

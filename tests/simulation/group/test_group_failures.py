@@ -299,7 +299,7 @@ def test_acknowledging_before_the_disk_has_it_is_found(
         monkeypatch.setattr(InlineBatches, "submit", pretend)
 
     # Either a command is gone, or all see that their logs lack what was applied and none leads.
-    with pytest.raises(AssertionError, match="acknowledged and lost|still not true"):
+    with pytest.raises(AssertionError, match=r"acknowledged and lost|still not true"):
         run_virtual(acknowledged_survives_power_cuts(tmp_path, 0, begin))
 
 

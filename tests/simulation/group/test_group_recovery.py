@@ -396,3 +396,20 @@ def test_a_coordinator_taken_in_while_its_disk_fails_tries_again(tmp_path: Path)
             assert late.coordination.note() == ""
 
     run_virtual(story())
+
+
+def test_members_find_each_other_again_when_nobody_can_tell_them_where(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with coordinating_mesh(tmp_path, seed=33) as mesh:
+            nodes = await mesh.found(4)
+            await nodes[1].write("color", "red")
+            await asyncio.sleep(1.0)
+            for node in nodes:
+                await node.crash()
+                node.asks = False
+            for node in nodes:
+                await node.start()
+            await mesh.leader(nodes, 5.0)
+            await until(lambda: {node.holds("color") for node in nodes} == {"red"}, 5.0)
+
+    run_virtual(story())
