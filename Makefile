@@ -54,9 +54,11 @@ chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that doe
 	$(BIN)/python -m chaos.leader_kills
 	$(BIN)/python -m chaos.all_killed
 	$(BIN)/python -m chaos.all_killed --power-loss
+	$(BIN)/python -m chaos.partition_leader
+	$(BIN)/python -m chaos.assignment_churn
 	$(BIN)/python -m chaos.deaths
 
-chaos-quick: setup  ## a small version of churn, deaths and partitions
+chaos-quick: setup  ## a small version of each
 	$(BIN)/python -m chaos.quick
 
 docs: setup  ## writes the reference of all settings

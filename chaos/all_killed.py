@@ -166,7 +166,8 @@ class Siege:
         said += f" ({tally.electing[-1]:.2f} s)"
         rest = f"answering {tally.answering[-1]:.2f} s, whole {tally.whole[-1]:.2f} s"
         busy = f"machine {tally.cpu[-1]:.0f} % busy"
-        print(f"{number}/{times} {said}, {rest}, {busy}", file=sys.stderr)
+        lost = f"{len(self.registers.lost)} lost"
+        print(f"{number}/{times} {said}, {rest}, {busy}, {lost}", file=sys.stderr)
 
 
 async def run(times: int, rate: float, seed: int, *, power_loss: bool) -> tuple[Tally, Registers]:

@@ -41,7 +41,7 @@ KINDS = (
     ("--memory-cap", "2GiB"),
     ("--memory-cap", "1GiB", "--slots", "1"),
     ("--memory-cap", "1GiB"),
-    ("--memory-cap", "1MiB"),
+    ("--memory-cap", "16MiB"),
     ("--no-assign",),
 )
 """The first of them coordinate. Five can run the demo model, two of these have 3 GiB."""

@@ -172,8 +172,7 @@ class Registers:
             ) as answer:
                 found = await answer.json()
                 return _outcome(answer.status, found)
-        except aiohttp.ClientConnectorError:
-            return "refused", None, "nobody listens"
+        # A refused connection, too: aiohttp repeats a PUT by itself when its first connection broke.
         except (aiohttp.ClientError, TimeoutError) as error:
             return "in doubt", None, type(error).__name__
 
