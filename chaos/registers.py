@@ -172,7 +172,7 @@ class Registers:
             ) as answer:
                 found = await answer.json()
                 return _outcome(answer.status, found)
-        # A refused connection, too: aiohttp repeats a PUT by itself when its first connection broke.
+        # Also a refused connection: aiohttp repeats a PUT by itself when the first one broke.
         except (aiohttp.ClientError, TimeoutError) as error:
             return "in doubt", None, type(error).__name__
 
