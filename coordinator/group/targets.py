@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from coordinator.group.group import Group
 from coordinator.state.state import SqliteState
 from mesh.clock import Clock
-from mesh.errors import InvalidRequest, NoQuorum
+from mesh.errors import InvalidRequest, NoQuorum, WireError
 from mesh.targets import ServiceTarget
 from mesh.wire.commands import (
     ID_BYTES,
@@ -50,7 +50,10 @@ class GroupTargets:
 
     async def _decide(self, change: Change) -> Outcome:
         command_id = secrets.token_hex(ID_BYTES)
-        command = encode_command(Command(command_id, self._clock.wall(), change))
+        try:
+            command = encode_command(Command(command_id, self._clock.wall(), change))
+        except WireError as error:
+            raise InvalidRequest(str(error)) from None
         return decode_outcome(await self._group.propose(command, timeout=DECIDE_SECONDS))
 
     def _rows_targets(self) -> Sequence[ServiceTarget]:
