@@ -209,6 +209,10 @@ class Directory:
         found = (self._table.peer(entry.signed.record.node_id) for entry in self._table)
         return [peer for peer in found if peer is not None]
 
+    def lost(self) -> list[NodeRecord]:
+        """The records of nodes believed lost, for as long as they are held."""
+        return [entry.signed.record for entry in self._table if entry.lost]
+
     def record(self, node: NodeId) -> NodeRecord | None:
         """The newest record of a node; None when it is unknown, lost or gone."""
         peer = self.view.peer(node)

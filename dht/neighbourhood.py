@@ -1,4 +1,6 @@
-"""Keeps links to chosen neighbours and coordinators: dials them, holds their links."""
+"""Keeps links to chosen neighbours and coordinators: dials them, holds their links.
+
+Nodes that were lost are looked for as well (`dht.reunion`)."""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from random import Random
 
 from dht.directory import Directory
 from dht.neighbours import COORDINATORS, TARGET, Candidate, Coordinating, plan_neighbours
+from dht.reunion import Reunion
 from mesh.capability import NodeRecord
 from mesh.clock import Clock
 from mesh.errors import LinkError
@@ -57,6 +60,9 @@ class Neighbourhood:
         self._pinned: frozenset[NodeId] = frozenset()
         self._failures: OrderedDict[NodeId, tuple[int, float]] = OrderedDict()
         self._changed = asyncio.Event()
+        self._reunion = Reunion(
+            lost=directory.lost, links=links, clock=clock, tasks=tasks, rng=self._rng
+        )
 
     @property
     def neighbours(self) -> frozenset[NodeId]:
@@ -67,6 +73,7 @@ class Neighbourhood:
         """Begin to choose and dial."""
         self._links.watch(self._on_link)
         self._tasks.supervise(self._run, "neighbours")
+        self._reunion.start()
 
     def wake(self) -> None:
         """The directory has changed: choose again soon."""
