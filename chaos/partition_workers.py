@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import sys
-import time
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -131,10 +130,20 @@ class Siege:
             await asyncio.sleep(seconds)
             self.tally.seen_across += await self._count_seen_across(halves)
             self._lab.heal(self._hosts[node] for node in halves[1])
-            whole = await until_whole(self._session, self._nodes.all, PATIENCE)
+            whole = await self._time_until_whole()
             over.set()
         self.tally.halves_whole_after.append(whole)
         print(f"two halves were whole again after {whole:.2f} s", file=sys.stderr)
+
+    async def _time_until_whole(self) -> float:
+        """Seconds from now until every node sees every other; at most PATIENCE, with a failure."""
+        try:
+            return await until_whole(self._session, self._nodes.all, PATIENCE)
+        except TimeoutError:
+            missing = await missing_anywhere(self._session, self._nodes.all)
+            pairs = sorted((observer.number, node.number) for observer, node in missing)
+            self.tally.failures.append(f"nodes that do not see others: {pairs[:20]}")
+            return PATIENCE
 
     async def _count_seen_across(self, halves: list[list[Node]]) -> int:
         missing = await missing_anywhere(self._session, self._nodes.all)
@@ -171,9 +180,7 @@ class Siege:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(seconds)
             self._lab.heal(cut)
-            healed = time.monotonic()
-            await until_whole(self._session, self._nodes.all, PATIENCE)
-            self.tally.whole_after.append(time.monotonic() - healed)
+            self.tally.whole_after.append(await self._time_until_whole())
         return asking.result()
 
     def _count(self, told: Told, expected: Told) -> None:
@@ -195,8 +202,13 @@ async def run(times: int, workers: int, halves: int, half_seconds: float, seed: 
     """Build the lab, cut it, heal it; what came of it."""
     lab = NetworkLab()
     timeout = aiohttp.ClientTimeout(total=60)
+    # A connection that is kept has the address of one switch, and is dead on the other.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, open_nodes() as nodes:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+            open_nodes() as nodes,
+        ):
             hosts = {}
             for number in range(workers + 1):
                 host = lab.add_host()
