@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -154,6 +155,11 @@ class GroupDesk:
                     return answer
                 best = best or answer
         return best
+
+    def counters(self) -> Mapping[str, float]:
+        """Figures for /metrics, by name; none where this node is no member."""
+        member = None if self._coordination is None else self._coordination.group.member
+        return {} if member is None else member.counters()
 
     def note(self) -> str:
         """What the owner of a coordinator should know."""

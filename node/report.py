@@ -11,6 +11,7 @@ from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
 from node.config import Config
+from node.coordinating import GroupDesk
 from node.dispatch.candidates import AUTO
 from node.gateway.owner_handlers import availability_object, limits_object
 from node.gateway.settings import Health
@@ -34,13 +35,14 @@ class Report:
         links: LinkPool,
         discovery: Discovery,
         work: Work,
+        group: GroupDesk,
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         """`trouble` tells what is wrong with this node's own health."""
         self._config = config
         self._roles = roles
         self._standing = standing
-        self._more_notes: Callable[[], tuple[str, ...]] = tuple
+        self._group = group
         self._links = links
         self._directory = discovery.directory
         self._table = discovery.table
@@ -91,10 +93,6 @@ class Report:
         automatic = {} if best is None else {AUTO: best.ref.name}
         return {**automatic, **self._config.aliases}
 
-    def add_notes(self, more: Callable[[], tuple[str, ...]]) -> None:
-        """Ask this, too, for what the owner should know."""
-        self._more_notes = more
-
     def notes(self) -> tuple[str, ...]:
         """What the owner should know."""
         roles = [
@@ -103,11 +101,11 @@ class Report:
         ]
         lacking = missing_grants(self._config.built_roles, self._standing)
         conflicts = [conflict.text for conflict in self._links.conflicts]
-        more = self._more_notes()
-        degraded = [note for note in (self._trouble(), self._registry.note()) if note]
+        parts = (self._trouble(), self._registry.note(), self._group.note())
+        degraded = [note for note in parts if note]
         engines = self._catalog.notes()
         degraded += [self._comfort.trouble] if self._comfort.trouble else []
-        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded, *more)
+        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded)
 
     def banner(self, http: str, mesh: str) -> Banner:
         """The facts for the ready line."""
@@ -158,6 +156,7 @@ class Report:
             "links_lost_in_silence_total": self._links.metrics.links_closed["silence"],
         }
         figures |= self._registry.counters()
+        figures |= self._group.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
         figures |= _plain_figures("dht", asdict(self._table.counters))
         figures |= _plain_figures("host", asdict(self._host.counters))

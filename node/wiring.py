@@ -109,6 +109,8 @@ def build(config: Config) -> ElectronsNode:
     base = _build_base(config)
     discovery = _build_discovery(base)
     work = _build_work(base, discovery)
+    coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
+    group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
     report = Report(
         config=config,
         roles=base.roles,
@@ -116,11 +118,9 @@ def build(config: Config) -> ElectronsNode:
         links=base.links,
         discovery=discovery,
         work=work,
+        group=group,
         trouble=base.trouble,
     )
-    coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
-    group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
-    report.add_notes(lambda: (note,) if (note := group.note()) else ())
     token = secrets.token_urlsafe(32)
     return ElectronsNode(
         config=config,

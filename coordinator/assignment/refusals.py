@@ -53,10 +53,6 @@ class Refusals:
                 found.setdefault(node, {})[model] = refusal.reason
         return found
 
-    def next_end(self, now: float) -> float | None:
-        """When the next one ends."""
-        return min((one.until for one in self._found.values() if one.until > now), default=None)
-
     def keep_only(self, nodes: Collection[NodeId], now: float) -> None:
         """Forget nodes that are gone, and what ended long ago: a node that is back starts anew."""
         self._found = {

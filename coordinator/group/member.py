@@ -172,6 +172,19 @@ class Member:
         """What this member, if it leads, knows of the others."""
         return self._raft.peers(self._clock.now())
 
+    def counters(self) -> dict[str, float]:
+        """Figures for /metrics, by name."""
+        status = self.status()
+        return {
+            "group_leads": int(self.leads),
+            "group_term": status.term,
+            "group_commit": status.commit,
+            "group_applied": status.applied,
+            "group_saves_total": self.saves,
+            "group_snapshot_bytes_sent_total": self._shipping.sent_bytes,
+            "group_snapshots_installed_total": self._shipping.installed,
+        }
+
     @property
     def leads(self) -> bool:
         """Whether it leads, as far as it knows; a majority was heard within its lease."""
