@@ -81,6 +81,14 @@ def run_all(names: list[str]) -> dict[str, Report]:
     return {name: json.loads(output) if output else {} for name, output in outputs.items()}
 
 
+def explain(name: str, report: Report) -> str:
+    """What a failed run said, in a line, without its timings."""
+    if not report:
+        return f"{name}: broke down before its report; its traceback stands above"
+    said = {key: value for key, value in report.items() if not isinstance(value, dict | float)}
+    return f"{name}: {json.dumps(said)}"
+
+
 def main() -> int:
     chosen = [name for name in CHECKS if name not in NEEDS_NAMESPACES or has_namespaces()]
     reports: dict[str, Report] = {}
@@ -89,6 +97,8 @@ def main() -> int:
     failed = [name for name, report in reports.items() if not (report and CHECKS[name][1](report))]
     left_out = sorted(CHECKS.keys() - reports.keys())
     print(json.dumps({**reports, "left_out": left_out, "failed": failed}, indent=1))
+    for name in failed:
+        print(explain(name, reports[name]))
     return 1 if failed else 0
 
 

@@ -31,6 +31,7 @@ KEYS_AT_ONCE = 8
 """Registers in use at one time: few, so that calls on the same one overlap."""
 READ_SHARE = 0.25
 PATIENCE = aiohttp.ClientTimeout(total=10)
+BETWEEN_READS = 0.05
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,15 @@ class Registers:
     async def read_back(self, nodes: Iterable[Node], keys: Sequence[str]) -> None:
         """Read these registers through each node, and note what is missing.
 
-        Raises RuntimeError where a node does not answer.
+        A node that knows no leader at this moment is asked again, `PATIENCE` long. Raises
+        RuntimeError where a node does not answer.
         """
         for node in nodes:
-            before = len(self.history)
+            before, began = len(self.history), time.monotonic()
             call = await self.read(node, keys)
+            while call.outcome == "refused" and call.ended - began < (PATIENCE.total or 0):
+                await asyncio.sleep(BETWEEN_READS)
+                call = await self.read(node, keys)
             if call.outcome != "acknowledged":
                 raise RuntimeError(f"node {node.number} cannot be read back: {call}")
             self.lost |= missed(self.history[:before], self.history[before:])

@@ -44,10 +44,12 @@ MAX_CANDIDATES = 64
 BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 60.0
 """Seconds between two climbs of the ladder, doubled from first to most, each +-50 %."""
-REVISIT = 90.0
+REVISIT_FIRST, REVISIT = 1.0, 90.0
+"""Seconds between looks, while joined, for given and remembered nodes that are not in the view,
+doubled from first to most. Nodes that start at the same moment may each reach one other and make
+several islands; later it is the other half of a mesh that fell apart."""
 FEW_PEERS = 8
-"""Seconds between looks, while joined, for given addresses whose nodes are not in the view (the
-other half of a mesh that fell apart); with few peers edge routers are asked as well."""
+"""With fewer, edge routers are asked as well, at the slowest pace only."""
 REMEMBER_FIRST, REMEMBER_EVERY = 2.0, 60.0
 """Seconds between savings of the peers that are known, doubled from first to most: a node that is
 killed soon after its start comes back to its mesh, too."""
@@ -231,16 +233,22 @@ class Bootstrap:
             self._tasks.spawn(self._dial_any(self._foreign(found)), "nearby")
 
     async def _revisit(self) -> None:
+        pause = REVISIT_FIRST
+        before = [] if self._remembered is None else list(self._remembered.load())
         while True:
-            await asyncio.sleep(REVISIT * self._rng.uniform(0.8, 1.2))
-            if not self._links.all():
-                continue
-            lonely = [address for address in self._given if self._is_unknown(address)]
-            if len(self._directory.view.peers()) < FEW_PEERS:
-                seeds = await self._from_edges()
-                lonely.extend(each for each in seeds if self._is_unknown(each))
-            for address in self._foreign(lonely):
-                await self._dial(address)
+            await asyncio.sleep(pause * self._rng.uniform(0.8, 1.2))
+            if self._links.all():
+                few = len(self._directory.view.peers()) < FEW_PEERS
+                seeds = await self._from_edges() if few and pause >= REVISIT else ()
+                stored = before if pause < REVISIT else ()
+                await self._dial_unknown([*self._given, *seeds, *stored])
+            pause = min(REVISIT, pause * 2)
+
+    async def _dial_unknown(self, addresses: Iterable[JoinAddress]) -> None:
+        """Dial a few of those whose nodes are not in the view."""
+        unknown = self._foreign(filter(self._is_unknown, addresses))
+        chosen = self._rng.sample(unknown, min(MAX_DIALS, len(unknown)))
+        await asyncio.gather(*(self._tasks.spawn(self._dial(each), "revisit") for each in chosen))
 
     def _is_unknown(self, address: JoinAddress) -> bool:
         node = address.node or self._answered.get(address.url)

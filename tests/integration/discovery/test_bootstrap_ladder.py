@@ -56,6 +56,23 @@ async def test_an_isolated_node_keeps_trying_and_joins_its_seed(mesh: RealMesh) 
     await until(lambda: ladder.state == "joined")
 
 
+async def test_a_given_node_that_comes_later_is_found_by_those_who_have_joined(
+    mesh: RealMesh,
+) -> None:
+    """It knows nobody itself, as the first coordinator of a mesh whose nodes start all at once."""
+    absent = await mesh.start()
+    url, port = absent.address.url, absent.links.port
+    mesh.nodes.remove(absent)
+    await absent.leave()
+    one, two = await mesh.start(), await mesh.start()
+    one.look_for_peers(JoinAddress(url), two.address)
+    two.look_for_peers(JoinAddress(url), one.address)
+    await until(lambda: two.id in one.knows() and one.id in two.knows())
+    late = await mesh.start(port=port)
+    late.look_for_peers()
+    await until(lambda: late.knows() == {one.id, two.id})
+
+
 async def test_peers_are_remembered_over_a_restart(mesh: RealMesh, tmp_path: Path) -> None:
     seed, node = await mesh.start("seed"), await mesh.start("node")
     node.look_for_peers(seed.address, remembered=RememberedPeers(tmp_path / "peers.json"))
