@@ -8,7 +8,7 @@ from typing import Literal
 from mesh.ids import NodeId
 from mesh.jobs import Feature
 
-Role = Literal["gateway", "worker", "storage", "relay", "coordinator"]
+Role = Literal["gateway", "worker", "storage", "relay", "coordinator", "admin"]
 NodeState = Literal["starting", "ready", "degraded", "draining", "gone"]
 Modality = Literal["text", "image", "audio", "embedding", "video"]
 

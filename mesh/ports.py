@@ -24,6 +24,11 @@ class StreamKind(IntEnum):
     CONSENSUS = 6
     REGISTRY = 7
     ASSIGNMENT = 8
+    REACH = 9
+    RELAY = 10
+    ADMISSION = 11
+    REVOCATION = 12
+    DOOR = 13
 
 
 class Priority(IntEnum):

@@ -28,7 +28,7 @@ CLOCK_TOLERANCE = 300.0
 """Seconds two honest wall clocks may differ before an expiry is disputed."""
 
 ALL_ROLES: tuple[Role, ...] = get_args(Role)
-GRANTED_ROLES: frozenset[Role] = frozenset({"coordinator", "relay"})
+GRANTED_ROLES: frozenset[Role] = frozenset({"coordinator", "relay", "admin"})
 """Roles nobody is believed to have without a grant."""
 
 
