@@ -7,9 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import PlainValidator, ValidationError, model_validator
 
-from dht.join_address import JoinAddress, parse_join_address
 from mesh.capability import Role
 from mesh.errors import ConfigError
 from node.config_addresses import (
@@ -17,8 +16,8 @@ from node.config_addresses import (
     parse_address,
     parse_engine,
     parse_origin,
-    parse_url,
 )
+from node.config_network import NetworkSettings
 from node.config_sources import (
     Given,
     default_data_dir,
@@ -36,15 +35,14 @@ from node.config_values import (
     parse_choice,
     parse_file,
     parse_float,
-    parse_grant,
     parse_int,
     parse_key,
     parse_list,
-    parse_name,
     parse_path,
     parse_size,
 )
 from node.environment import environment
+from node.setting import setting
 from services.schedule import Window, parse_window
 
 Access = Literal["open", "keys"]
@@ -52,29 +50,6 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker", "coordinator")
 """Roles this release can take. Others are accepted in the configuration and not advertised."""
-
-
-def setting(
-    default: Any, about: str, *, flag: str = "", metavar: str = "", unit: str = "", cost: str = ""
-) -> Any:
-    """A field with what the reference and the command line say about it.
-
-    `cost` is what raising the value (or switching it on) costs. A callable default is called.
-    """
-    extra: dict[str, Any] = {"flag": flag, "metavar": metavar, "unit": unit, "cost": cost}
-    if callable(default):
-        return Field(default_factory=default, description=about, json_schema_extra=extra)
-    return Field(default=default, description=about, json_schema_extra=extra)
-
-
-def parse_join(raw: object) -> JoinAddress:
-    """[ID@]HOST:PORT, or a tcp, ws or wss URL in place of HOST:PORT."""
-    if isinstance(raw, JoinAddress):
-        return raw
-    try:
-        return parse_join_address(str(raw))
-    except ConfigError as error:
-        raise BadValue(raw, error.allowed) from None
 
 
 def parse_hours(raw: object) -> Window:
@@ -87,10 +62,8 @@ def parse_hours(raw: object) -> Window:
         raise BadValue(raw, str(error)) from None
 
 
-class Config(BaseModel):
+class Config(NetworkSettings):
     """One node's settings. Build it with `load_config`, which names the origin of a wrong value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     data_dir: Annotated[Path, PlainValidator(parse_path)] = setting(
         default_data_dir,
@@ -104,57 +77,6 @@ class Config(BaseModel):
         "that other machines reach needs `access`.",
         flag="--http",
         metavar="HOST:PORT",
-    )
-    mesh: Annotated[Address, PlainValidator(parse_address)] = setting(
-        Address("0.0.0.0", 7718),
-        "Where links from other nodes are taken; port 0 picks a free one.",
-        flag="--mesh",
-        metavar="HOST:PORT",
-        cost="On 0.0.0.0 every network of this machine can reach the port; who is not a node of "
-        "the same mesh is turned away in the handshake.",
-    )
-    join: Annotated[tuple[JoinAddress, ...], PlainValidator(parse_list(parse_join))] = setting(
-        (),
-        "Nodes to join through. With ID@ the answering node must prove that id.",
-        flag="--join",
-        metavar="[ID@]HOST:PORT",
-        cost="Each is dialled at start and again while the node is isolated.",
-    )
-    edge: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_url))] = setting(
-        (),
-        "Edge routers to ask for nodes when neither remembered nor given nor local ones answer.",
-        flag="--edge",
-        metavar="URL",
-        cost="Each learns this machine's public address.",
-    )
-    network: Annotated[str, PlainValidator(parse_name)] = setting(
-        "local",
-        "Name of the network, or the id that `electrons mesh create` printed. Nodes of different "
-        "networks never mix.",
-        flag="--network",
-        metavar="NAME",
-    )
-    mdns: Annotated[bool, PlainValidator(parse_bool)] = setting(
-        True,
-        "Find nodes on the local network, and be found, by multicast DNS.",
-        flag="--no-mdns",
-        cost="The local network sees the node's id, name of the network and mesh port.",
-    )
-    roles: Annotated[tuple[Role, ...], PlainValidator(parse_list(parse_choice(get_args(Role))))] = (
-        setting(
-            ("gateway", "worker"),
-            "What the node does for others: gateway, worker, storage, relay, coordinator. Roles "
-            "that this release cannot take yet are accepted, not advertised, shown by `status`.",
-            flag="--roles",
-            metavar="ROLE,...",
-        )
-    )
-    grants: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_grant))] = setting(
-        (),
-        "Roles of trust that the mesh's owner gave this node: lines printed by `electrons mesh "
-        "grant`. Those in the data folder's file `grants` count as well.",
-        flag="--grant",
-        metavar="GRANT",
     )
     engines: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_engine))] = setting(
         ("auto",),
