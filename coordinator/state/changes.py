@@ -8,7 +8,15 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import astuple
 
+from coordinator.state.admitting import add_invite, drop_invite, record_grant, redeem, revoke_node
 from mesh.targets import MAX_TARGETS
+from mesh.wire.admission_commands import (
+    AddInvite,
+    DropInvite,
+    RecordGrant,
+    RedeemInvite,
+    RevokeNode,
+)
 from mesh.wire.commands import (
     Change,
     Command,
@@ -26,7 +34,9 @@ FORGET_AFTER = 86_400.0
 """Seconds after a grant's own end until its revocation may go: no honest clock is so far off."""
 LATER = "the command is of a later level"
 
-SINCE: dict[type[Change], int] = {}
+SINCE: dict[type[Change], int] = dict.fromkeys(
+    (AddInvite, DropInvite, RedeemInvite, RecordGrant, RevokeNode), 2
+)
 """The level from which on a kind is understood, where that is not the first."""
 
 
@@ -43,6 +53,16 @@ def apply_change(connection: sqlite3.Connection, command: Command) -> str:
             return _drop(connection, "settings", "key", key)
         case RevokeGrant():
             return _revoke(connection, command.change, command.at)
+        case AddInvite():
+            return add_invite(connection, command.change, command.at)
+        case DropInvite():
+            return drop_invite(connection, command.change, command.at)
+        case RedeemInvite():
+            return redeem(connection, command.change, command.at)
+        case RecordGrant():
+            return record_grant(connection, command.change, command.at)
+        case RevokeNode():
+            return revoke_node(connection, command.change, command.at)
     return LATER
 
 

@@ -54,6 +54,51 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX recent_by_place ON recent (place)",
     ),
+    (
+        """CREATE TABLE invites (
+            digest TEXT PRIMARY KEY,
+            roles TEXT NOT NULL,
+            uses INTEGER NOT NULL,
+            used INTEGER NOT NULL,
+            expires REAL NOT NULL,
+            invited_by TEXT NOT NULL,
+            invited_at REAL NOT NULL,
+            note TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE redemptions (
+            digest TEXT NOT NULL,
+            node TEXT NOT NULL,
+            redeemed_at REAL NOT NULL,
+            PRIMARY KEY (digest, node)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE members (
+            node TEXT PRIMARY KEY,
+            roles TEXT NOT NULL,
+            serial TEXT NOT NULL,
+            not_after REAL NOT NULL,
+            admitted_by TEXT NOT NULL,
+            invite TEXT NOT NULL,
+            admitted_at REAL NOT NULL,
+            renewed_at REAL NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE revoked_nodes (
+            node TEXT PRIMARY KEY,
+            until REAL NOT NULL,
+            revoked_by TEXT NOT NULL,
+            revoked_at REAL NOT NULL,
+            reason TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE audit (
+            number INTEGER PRIMARY KEY,
+            routine INTEGER NOT NULL,
+            what TEXT NOT NULL,
+            done_at REAL NOT NULL,
+            done_by TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            detail TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX audit_by_kind ON audit (routine, number)",
+    ),
 )
 """SQL that leads from each level to the next. A new group begins at level 1."""
 LATEST = len(LEVELS)

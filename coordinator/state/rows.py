@@ -48,7 +48,11 @@ class Rows:
         """Let the file go."""
         self._connection.close()
 
-    def _ask(self, sql: str, *values: str) -> list[Any]:
+    def ask(self, sql: str, *values: str | int | float) -> list[Any]:
+        """Rows of a query of another reader of the state. Raises StorageError."""
+        return self._ask(sql, *values)
+
+    def _ask(self, sql: str, *values: str | int | float) -> list[Any]:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:

@@ -14,6 +14,16 @@ from mesh.errors import WireError
 from mesh.identity.grants import MAX_SERIAL
 from mesh.targets import MAX_REPLICAS, MAX_TARGET_NAME, ServiceTarget
 from mesh.wire import fields
+from mesh.wire.admission_commands import (
+    AddInvite,
+    AdmissionChange,
+    DropInvite,
+    RecordGrant,
+    RedeemInvite,
+    RevokeNode,
+    admission_parts,
+    read_admission,
+)
 
 MAX_BYTES = 64 * 1024
 """Bytes of one encoded command."""
@@ -78,7 +88,16 @@ class Unknown:
     kind: int
 
 
-Change = SetTarget | DropTarget | SetSetting | DropSetting | RevokeGrant | RaiseLevel | Unknown
+Change = (
+    SetTarget
+    | DropTarget
+    | SetSetting
+    | DropSetting
+    | RevokeGrant
+    | RaiseLevel
+    | AdmissionChange
+    | Unknown
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,8 @@ def _parts(change: Change) -> tuple[int, list[Any]]:
             return 5, [serial, float(until)]
         case RaiseLevel(level):
             return 6, [level]
+        case AddInvite() | DropInvite() | RedeemInvite() | RecordGrant() | RevokeNode():
+            return admission_parts(change)
         case Unknown(kind):
             raise WireError(f"command kind {kind} is not known")
 
@@ -171,7 +192,7 @@ def _change(kind: int, parts: list[Any]) -> Change:
             return RevokeGrant(_name(serial, MAX_SERIAL), fields.seconds(until))
         case 6:
             return RaiseLevel(fields.whole(_exactly(1, parts)[0], most=MAX_LEVEL))
-    return Unknown(kind)
+    return read_admission(kind, parts) or Unknown(kind)
 
 
 def _target(parts: list[Any]) -> ServiceTarget:

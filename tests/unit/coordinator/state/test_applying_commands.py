@@ -17,8 +17,16 @@ from coordinator.state.levels import LATEST, LEVELS
 from coordinator.state.machine import CHECKPOINT_EVERY, CHECKPOINTS, Machine
 from coordinator.state.rows import Rows
 from mesh.errors import StorageError
+from mesh.ids import NodeId
 from mesh.targets import ServiceTarget
 from mesh.wire import fields
+from mesh.wire.admission_commands import (
+    AddInvite,
+    DropInvite,
+    RecordGrant,
+    RedeemInvite,
+    RevokeNode,
+)
 from mesh.wire.commands import (
     Change,
     DropSetting,
@@ -58,10 +66,30 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     one.close()
 
 
+def to_latest(entry: MakeEntry) -> list[Entry]:
+    """The entries 1 to LATEST - 1, which bring a new state to the latest level."""
+    return [entry(level - 1, RaiseLevel(level)) for level in range(2, LATEST + 1)]
+
+
+def random_admission(rng: Random) -> Change:
+    digest, node = f"{rng.randint(0, 3):064x}", NodeId(f"{rng.randint(0, 5):040x}")
+    until = rng.uniform(1e9, 1e9 + 2e5)
+    return rng.choice(
+        (
+            AddInvite(digest, ("worker",), rng.randint(1, 3), until, "0" * 40),
+            DropInvite(digest, "by"),
+            RedeemInvite(digest, node, "by"),
+            RecordGrant(node, "ab", ("worker",), until, "by"),
+            RevokeNode(node, until, "by"),
+        )
+    )
+
+
 def random_change(rng: Random) -> Change:
     name = f"n{rng.randint(0, 9)}"
     return rng.choice(
         (
+            *(random_admission(rng) for _ in range(6)),
             SetTarget(ServiceTarget(name, f"m{rng.randint(0, 3)}", priority=rng.randint(1, 3))),
             DropTarget(name),
             SetSetting(name, str(rng.randint(0, 99))),
@@ -153,17 +181,18 @@ def test_a_level_is_raised_by_one_and_a_later_one_stops_the_member(
         for module in ("machine", "database"):
             newer.setattr(f"coordinator.state.{module}.LATEST", LATEST + 1)
         levels = (*LEVELS, more)
+        opened.apply(*to_latest(entry))
         newer.setattr(machine_module, "LEVELS", levels)
         newer.setattr("coordinator.state.levels.LEVELS", levels)
         refusals = opened.apply(
-            entry(1, RaiseLevel(LATEST + 2)),
-            entry(2, RaiseLevel(LATEST + 1)),
-            entry(3, RaiseLevel(1)),
+            entry(LATEST, RaiseLevel(LATEST + 2)),
+            entry(LATEST + 1, RaiseLevel(LATEST + 1)),
+            entry(LATEST + 2, RaiseLevel(1)),
         )
         assert [bool(refusal) for refusal in refusals] == [True, False, True]
         opened.machine._connection.execute("INSERT INTO jobs VALUES ('a', x'00')")
         assert recount(opened.machine._connection) == opened.machine._digest.packed()
-        opened.apply(entry(4, SetSetting("a", "1")))
+        opened.apply(entry(LATEST + 3, SetSetting("a", "1")))
         Machine(opened.machine.path).close()
     with pytest.raises(StorageError, match="update this node"):
         Machine(opened.machine.path)
@@ -172,11 +201,12 @@ def test_a_level_is_raised_by_one_and_a_later_one_stops_the_member(
 def test_an_older_version_refuses_to_go_on_behind_a_raised_level(
     opened: Opened, entry: MakeEntry
 ) -> None:
+    opened.apply(*to_latest(entry))
     with pytest.raises(StorageError, match="update this node"):
-        opened.apply(entry(1, SetSetting("a", "1")), entry(2, RaiseLevel(LATEST + 1)))
+        opened.apply(entry(LATEST, SetSetting("a", "1")), entry(LATEST + 1, RaiseLevel(LATEST + 1)))
     opened.close()
     again = Opened(opened.machine.path)
-    assert again.machine.applied == 0 and again.rows.settings() == {}
+    assert again.machine.applied == LATEST - 1 and again.rows.settings() == {}
     again.close()
 
 

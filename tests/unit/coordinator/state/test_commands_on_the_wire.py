@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import WireError
+from mesh.ids import NodeId
 from mesh.targets import ServiceTarget
 from mesh.wire import fields
+from mesh.wire.admission_commands import (
+    AddInvite,
+    DropInvite,
+    RecordGrant,
+    RedeemInvite,
+    RevokeNode,
+)
 from mesh.wire.commands import (
     Change,
     Command,
@@ -37,6 +45,11 @@ CHANGES: list[Change] = [
     DropSetting("quota"),
     RevokeGrant("ab12", 1.5e9),
     RaiseLevel(2),
+    AddInvite("ab" * 32, ("gateway", "worker"), 3, 2e9, "c" * 40, "for Ann"),
+    DropInvite("ab" * 32, "c" * 40),
+    RedeemInvite("ab" * 32, NodeId("d" * 40), "c" * 40),
+    RecordGrant(NodeId("d" * 40), "0123456789abcdef", ("worker",), 2e9, "c" * 40),
+    RevokeNode(NodeId("d" * 40), 2e9, "c" * 40, "lost laptop"),
 ]
 
 
@@ -68,6 +81,17 @@ def test_a_field_more_or_less_is_refused(change: Change) -> None:
         RevokeGrant("s" * 33, 1.0),
         RevokeGrant("s", float("nan")),
         Unknown(99),
+        AddInvite("ab" * 32, (), 1, 2e9, "c"),
+        AddInvite("ab" * 32, ("worker", "gateway"), 1, 2e9, "c"),
+        AddInvite("ab" * 32, ("worker", "worker"), 1, 2e9, "c"),
+        AddInvite("ab" * 32, ("Worker",), 1, 2e9, "c"),
+        AddInvite("ab" * 32, ("worker",), 0, 2e9, "c"),
+        AddInvite("ab" * 32, ("worker",), 10_001, 2e9, "c"),
+        AddInvite("ab" * 31, ("worker",), 1, 2e9, "c"),
+        AddInvite("ab" * 32, ("worker",), 1, 2e9, "c", "n" * 121),
+        RedeemInvite("ab" * 32, NodeId("d" * 38), "c"),
+        RevokeNode(NodeId("d" * 40), float("inf"), "c"),
+        RevokeNode(NodeId("d" * 40), 2e9, ""),
     ],
 )
 def test_what_is_out_of_bounds_is_never_proposed(change: Change) -> None:
