@@ -1,7 +1,9 @@
-"""Signed permission for a node to play a role in a mesh.
+"""Signed permission for a node to take part in a mesh and to play a role in it.
 
 A grant is signed by the mesh's root key, or by a coordinator whose own grant, signed by the root,
-travels inside it. The chain is never longer: root -> issuing coordinator -> node.
+travels inside it. The chain is never longer: root -> issuing coordinator -> node. The root gives
+any role; a coordinator gives worker, gateway, storage and relay; one that is granted admin as well
+makes coordinators, too. Nobody but the root makes an admin.
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ CLOCK_TOLERANCE = 300.0
 ALL_ROLES: tuple[Role, ...] = get_args(Role)
 GRANTED_ROLES: frozenset[Role] = frozenset({"coordinator", "relay", "admin"})
 """Roles nobody is believed to have without a grant."""
+COORDINATORS_GIVE: frozenset[Role] = frozenset({"worker", "gateway", "storage", "relay"})
+"""Roles that a coordinator may grant."""
+ADMINS_GIVE: frozenset[Role] = COORDINATORS_GIVE | {"coordinator"}
+"""Roles that a coordinator who is granted admin may grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,13 @@ def issue_grant(
     )
 
 
+def grantable_roles(issuer: Collection[Role]) -> frozenset[Role]:
+    """The roles that the holder of a root-signed grant of these roles may grant."""
+    if "coordinator" not in issuer:
+        return frozenset()
+    return ADMINS_GIVE if "admin" in issuer else COORDINATORS_GIVE
+
+
 def check_grant(
     grant: Grant,
     *,
@@ -77,7 +90,8 @@ def check_grant(
 ) -> tuple[Role, ...]:
     """The roles the grant gives that node in that mesh. Raises RecordRejected with the reason.
 
-    `revoked` holds serials. The mesh id is the hash of the root key, so nothing else is needed.
+    `revoked` holds serials, and ids of nodes whose grants and whose word count no more. The mesh id
+    is the hash of the root key, so nothing else is needed.
     """
     if grant.node_id != node_id:
         raise RecordRejected("the grant is for another node")
@@ -101,8 +115,17 @@ def _check_issuer(
         raise RecordRejected("the grant is not signed by the node its chain names")
     if "coordinator" not in issuer.roles:
         raise RecordRejected("the grant's issuer is no coordinator")
-    if "coordinator" in grant.roles:
-        raise RecordRejected("only the root key can make a coordinator")
+    beyond = set(grant.roles) - grantable_roles(issuer.roles)
+    if beyond:
+        raise RecordRejected(_may_not_give(beyond))
+
+
+def _may_not_give(roles: set[Role]) -> str:
+    if "admin" in roles:
+        return "only the root key can make an admin"
+    if "coordinator" in roles:
+        return "only the root key or an admin can make a coordinator"
+    return "the grant's issuer may not give that role"
 
 
 def _check_link(grant: Grant, mesh_id: MeshId, now_wall: float, revoked: Collection[str]) -> None:
@@ -110,6 +133,8 @@ def _check_link(grant: Grant, mesh_id: MeshId, now_wall: float, revoked: Collect
         raise RecordRejected("the grant is for another mesh")
     if grant.serial in revoked:
         raise RecordRejected("the grant was revoked")
+    if grant.node_id in revoked:
+        raise RecordRejected("the node was removed from the mesh")
     if now_wall > grant.not_after + CLOCK_TOLERANCE:
         raise RecordRejected("the grant has expired")
     payload = _payload(grant.node_id, grant.roles, grant.not_after, grant.serial)

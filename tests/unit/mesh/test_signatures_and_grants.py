@@ -109,7 +109,7 @@ SECOND_HAND = grant_of(COORDINATOR, STRANGER, "coordinator", issuer=COORDINATOR_
         (replace(grant_of(ROOT, NODE, "relay"), roles=("coordinator",)), "signature is wrong"),
         (replace(grant_of(ROOT, NODE, "relay"), not_after=EXPIRY + 1), "signature is wrong"),
         (replace(grant_of(ROOT, NODE, "relay"), serial="00"), "signature is wrong"),
-        (chained(COORDINATOR_GRANT, "coordinator"), "only the root"),
+        (chained(COORDINATOR_GRANT, "coordinator"), "only the root key or an admin"),
         (chained(RELAY_ONLY, "relay"), "no coordinator"),
         (chained(EXPIRED_ISSUER, "relay"), "expired"),
         (grant_of(STRANGER, NODE, "relay", issuer=COORDINATOR_GRANT), "not signed by the node"),
