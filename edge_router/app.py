@@ -12,11 +12,12 @@ from typing import Protocol
 from aiohttp import web
 
 from edge_router.rates import Rates
-from edge_router.reach import dialable_from, plain_source
+from edge_router.reach import dialable_from
 from edge_router.registry import Announced, Full, Registry
 from mesh.clock import Clock
 from mesh.errors import ElectronsError, RecordRejected, WireError
 from mesh.ids import MeshId, NodeId, parse_node_id
+from mesh.links.hosts import plain_host
 from mesh.links.pipe import Address
 from mesh.wire.edge import Seed, encode_seeds
 from mesh.wire.records import MAX_NODE_RECORD, SignedNode, open_node
@@ -153,11 +154,11 @@ class EdgeRoutes:
     def _source(self, request: web.Request) -> str:
         """Where a call comes from; what a trusted proxy says, if it came through one."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
-        source = plain_source(str(peer[0])) if isinstance(peer, tuple) else "0.0.0.0"
+        source = plain_host(str(peer[0])) if isinstance(peer, tuple) else "0.0.0.0"
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         if source in self._trusted and forwarded:
             try:
-                return plain_source(forwarded)
+                return plain_host(forwarded)
             except ValueError:
                 return source
         return source

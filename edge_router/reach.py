@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from mesh.links.hosts import host_of
 from mesh.links.pipe import Address, parse_address
 
 MAX_DIALLED = 4
@@ -30,18 +31,8 @@ def dialable_from(source: str, urls: Iterable[str]) -> list[Address]:
     return found[:MAX_DIALLED]
 
 
-def plain_source(host: str) -> str:
-    """An IP address as it is compared and counted: IPv4 within IPv6 becomes IPv4, no zone."""
-    address = ipaddress.ip_address(host.split("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
-
-
 def _leads_back(address: Address, source: str) -> bool:
-    try:
-        return plain_source(address.host) == source
-    except ValueError:
-        return False
+    return host_of(str(address)) == source
 
 
 def _is_public_web(address: Address) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from edge_router.rates import MAX_SOURCES, Rates
-from edge_router.reach import MAX_DIALLED, dialable_from, plain_source
+from edge_router.reach import MAX_DIALLED, dialable_from
 
 
 def test_only_the_way_back_and_public_web_names_are_dialled() -> None:
@@ -30,14 +28,6 @@ def test_only_the_way_back_and_public_web_names_are_dialled() -> None:
 def test_few_addresses_of_one_node_are_dialled() -> None:
     urls = [f"tcp://192.0.2.7:{port}" for port in range(7400, 7416)]
     assert len(dialable_from("192.0.2.7", urls)) == MAX_DIALLED
-
-
-@pytest.mark.parametrize(
-    ("host", "plain"),
-    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("fe80::1%eth0", "fe80::1")],
-)
-def test_sources_are_compared_in_one_form(host: str, plain: str) -> None:
-    assert plain_source(host) == plain
 
 
 def test_each_source_has_its_own_rate() -> None:
