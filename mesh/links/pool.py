@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Sequence
 
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, DialError
@@ -23,14 +23,16 @@ from mesh.links.entrance import Entrance
 from mesh.links.greeting import HANDSHAKE_TIMEOUT
 from mesh.links.link import LinkOwner, MeshLink
 from mesh.links.metrics import LinkMetrics
+from mesh.links.outbound import Outbound
 from mesh.links.pipe import Address, Pipe
+from mesh.links.proxy import ProxyRoutes
 from mesh.links.reception import Conflict, Introduction, Reception
 from mesh.links.roster import Roster
 from mesh.links.serving import Serving
-from mesh.links.tcp import dial_tcp, listen_tcp
+from mesh.links.tcp import listen_tcp
 from mesh.links.trimming import MAX_IDLE, surplus
 from mesh.links.vigil import TICK
-from mesh.links.websocket import accept_websocket, client_session, dial_websocket
+from mesh.links.websocket import accept_websocket
 from mesh.ports import LinkWatcher, StreamHandler, StreamKind
 from mesh.wire.frames import GoawayCode, NoticeCode
 
@@ -64,6 +66,7 @@ class LinkPool:
         max_idle: int = MAX_IDLE,
         max_links: int = MAX_LINKS,
         health: LocalHealth | None = None,
+        proxies: ProxyRoutes | None = None,
     ) -> None:
         """`listen` None: only dial (and accept what `accept_websocket` brings).
 
@@ -82,7 +85,7 @@ class LinkPool:
         """Links whose pipe is not gone yet."""
         self._all_released = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._session: ClientSession | None = None
+        self._outbound = Outbound(self._tasks, proxies or ProxyRoutes())
         self._port = 0
         self._addresses: tuple[str, ...] = ()
         self._addresses_until = float("-inf")
@@ -122,8 +125,7 @@ class LinkPool:
             link.close(GoawayCode.CLOSING, "the node stops")
         await self._wait_for_pipes()
         await self._tasks.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._outbound.close()
 
     @property
     def port(self) -> int:
@@ -216,11 +218,7 @@ class LinkPool:
             ) from None
 
     async def _open_pipe(self, address: Address) -> Pipe:
-        if address.scheme == "tcp":
-            return await dial_tcp(address)
-        if self._session is None:
-            self._session = client_session()
-        return await dial_websocket(address, self._session, self._tasks)
+        return await self._outbound.dial(address)
 
     def _known(self, node: NodeId | None, addresses: Sequence[str]) -> MeshLink | None:
         if node is not None:

@@ -13,12 +13,15 @@ from collections import deque
 from collections.abc import Callable
 
 from aiohttp import (
+    BaseConnector,
     ClientError,
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
     ClientWSTimeout,
+    TCPConnector,
     WSMsgType,
+    WSServerHandshakeError,
     web,
 )
 
@@ -153,6 +156,9 @@ async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks)
             ssl=False,
             timeout=ClientWSTimeout(ws_close=CLOSE_PATIENCE),
         )
+    except WSServerHandshakeError as error:
+        words = f"what answers there is no node's HTTP port (HTTP status {error.status})"
+        raise DialError(f"{address}: {words}") from None
     except (ClientError, OSError, ValueError) as error:
         raise DialError(f"{address}: {error}") from None
     pipe = WebSocketPipe(websocket, address, tasks)
@@ -178,9 +184,14 @@ async def accept_websocket(
     return websocket
 
 
-def client_session() -> ClientSession:
-    """One per pool; dials have their own time-out."""
-    return ClientSession(timeout=ClientTimeout(total=None))
+def client_session(connector: BaseConnector | None = None) -> ClientSession:
+    """What dials WebSockets; dials have their own time-out.
+
+    Nothing limits the connections: a pipe keeps its own for as long as it lives.
+    """
+    return ClientSession(
+        connector=connector or TCPConnector(limit=0), timeout=ClientTimeout(total=None)
+    )
 
 
 def _peer_of(request: web.Request) -> tuple[str, int]:
