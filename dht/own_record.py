@@ -10,7 +10,7 @@ from mesh.capability import NodeRecord, NodeState, Resources, Role, Runnable, Se
 from mesh.clock import Clock
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
-from mesh.wire.records import MAX_STATE_REASON, SignedNode, fit_node
+from mesh.wire.records import MAX_RECORD_GRANTS, MAX_STATE_REASON, SignedNode, fit_node
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class OwnRecord:
         reason: str = "",
         resources: Resources = NO_RESOURCES,
         runnable: Sequence[Runnable] = (),
+        grants: Sequence[bytes] = (),
     ) -> NodeRecord:
         """A record without seq and times: those come with the signature."""
         return NodeRecord(
@@ -65,6 +66,7 @@ class OwnRecord:
             reason=reason[:MAX_STATE_REASON],
             resources=resources,
             runnable=tuple(runnable),
+            grants=tuple(grants)[:MAX_RECORD_GRANTS],
         )
 
     def sign(self, record: NodeRecord, ttl: float) -> SignedNode:

@@ -161,6 +161,7 @@ class Publisher:
             issued_at=self._clock.wall(),
             ttl=TTL,
             body=body,
+            grants=offering.node.grants,
         )
         return sign_dht(self._key, self._mesh_id, record)
 

@@ -106,6 +106,8 @@ class NodeRecord:
     """Why the state is not `ready`, in words for people; "" when it is."""
     resources: Resources = field(default_factory=Resources)
     runnable: tuple[Runnable, ...] = ()
+    grants: tuple[bytes, ...] = ()
+    """Encoded grants that show the node to be a member; closed meshes believe nobody else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from mesh.capability import NodeRecord, ServedModel
 from mesh.errors import RecordRejected, WireError
+from mesh.identity.grants import MAX_GRANT
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
 from mesh.wire import fields
@@ -21,6 +22,7 @@ from mesh.wire.records import (
     check_times,
     pack_model,
     seal,
+    unpack_grants,
     unpack_model,
     unpack_roles,
     unpack_state,
@@ -34,8 +36,10 @@ DHT_RECORD = "dht-record"
 """Purpose of the signature under a DhtRecord."""
 MAX_DHT_BODY = 1000
 """Bytes of a body, as in BEP 44 (bittorrent.org/beps/bep_0044.html)."""
-MAX_DHT_RECORD = 1250
-"""Bytes of a DhtRecord's envelope: the body, 96 bytes of signature and key, and the rest."""
+MAX_DHT_RECORD = 1250 + MAX_GRANT
+"""Bytes of a DhtRecord's envelope: the body, 96 bytes of signature and key, a grant, the rest."""
+MAX_DHT_GRANTS = 1
+"""Grants in one record; enough to show that its node is a member."""
 MAX_TTL: dict[DhtKind, float] = {"model": 1800.0, "service": 1800.0}
 """Seconds a record may ask to be believed, by kind."""
 
@@ -53,6 +57,8 @@ class DhtRecord:
     issued_at: float
     ttl: float
     body: bytes
+    grants: tuple[bytes, ...] = ()
+    """Encoded grants of the node; closed meshes hold no records without a valid one."""
 
     @property
     def withdrawn(self) -> bool:
@@ -85,6 +91,7 @@ def sign_dht(key: NodeKey, mesh_id: MeshId, record: DhtRecord) -> SignedDhtRecor
             record.issued_at,
             record.ttl,
             record.body,
+            list(record.grants[:MAX_DHT_GRANTS]),
         ]
     )
     return SignedDhtRecord(record, seal(key, mesh_id, DHT_RECORD, payload, most=MAX_DHT_RECORD))
@@ -110,6 +117,7 @@ def open_dht(data: bytes, mesh_id: MeshId, wall: float) -> SignedDhtRecord:
         issued_at=fields.seconds(parts[4]),
         ttl=fields.seconds(parts[5]),
         body=fields.raw(parts[6], most=MAX_DHT_BODY),
+        grants=unpack_grants(parts[7], most=MAX_DHT_GRANTS) if len(parts) > 7 else (),
     )
     if record.node != origin:
         raise RecordRejected("a table record was signed by another node's key")
@@ -161,4 +169,5 @@ def open_offering(record: DhtRecord) -> NodeRecord:
         state=unpack_state(parts[3]),
         models=() if model is None else (model,),
         version=fields.text(parts[5], most=MAX_NAME),
+        grants=record.grants,
     )

@@ -104,6 +104,10 @@ class GoawayCode(IntEnum):
     """A newer boot of the same node has taken over."""
     BUSY = 16
     PROTOCOL = 17
+    MEMBERS_ONLY = 18
+    """The mesh is closed and the peer has shown no valid grant."""
+    REVOKED = 19
+    """The peer was removed from the mesh."""
 
 
 DRAINING = frozenset({GoawayCode.CLOSING, GoawayCode.SUPERSEDED, GoawayCode.IDLE})

@@ -40,6 +40,8 @@ class Hello:
     """Rises with every link the node makes in this boot; tells two links apart at both ends."""
     linked: bool = False
     """The node already holds a link to the one it speaks to."""
+    applies: bool = False
+    """The dialler wants to be admitted to the mesh: the link carries ADMISSION streams only."""
 
     @property
     def node_id(self) -> NodeId:
@@ -60,6 +62,7 @@ def hello_fields(hello: Hello) -> dict[str, Any]:
         "software": hello.software[:MAX_SOFTWARE],
         "link": hello.link_number,
         "linked": hello.linked,
+        "applies": hello.applies,
     }
 
 
@@ -81,6 +84,7 @@ def parse_hello(fields: Any) -> Hello:
         software=_text(fields, "software", MAX_SOFTWARE),
         link_number=_number(fields.get("link")),
         linked=fields.get("linked") is True,
+        applies=fields.get("applies") is True,
     )
 
 

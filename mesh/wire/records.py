@@ -22,6 +22,7 @@ from mesh.capability import (
     ServedModel,
 )
 from mesh.errors import RecordRejected, WireError
+from mesh.identity.grants import MAX_GRANT
 from mesh.identity.keys import NodeKey
 from mesh.identity.signing import sign, verify
 from mesh.ids import MeshId, NodeId, node_id_of
@@ -44,6 +45,9 @@ MAX_SPEED = 1e9
 MAX_STATE_REASON = 200
 MAX_GPUS = 64
 """Bounds of one record's content; MAX_NODE_RECORD usually binds first."""
+
+MAX_RECORD_GRANTS = 2
+"""Grants in one record: enough to show that the node is a member, and of what roles."""
 
 _MAX_ROLES = 32
 _MAX_FEATURES = 16
@@ -189,6 +193,12 @@ def unpack_roles(value: object) -> tuple[Role, ...]:
     return _known(value, _ROLES, most=_MAX_ROLES)
 
 
+def unpack_grants(value: object, *, most: int) -> tuple[bytes, ...]:
+    """Encoded grants, unchecked. Raises WireError when they are too many or too large."""
+    items = fields.listed(value, most=most)
+    return tuple(fields.raw(item, most=MAX_GRANT) for item in items)
+
+
 def unpack_state(value: object) -> NodeState:
     """A state this version does not know counts as degraded: not to be preferred."""
     state = fields.text(value, most=MAX_NAME)
@@ -210,6 +220,7 @@ def _pack_node(record: NodeRecord) -> bytes:
             record.reason,
             _pack_resources(record.resources),
             [_pack_runnable(each) for each in record.runnable],
+            list(record.grants[:MAX_RECORD_GRANTS]),
         ]
     )
 
@@ -232,6 +243,7 @@ def _unpack_node(payload: bytes) -> NodeRecord:
         reason=fields.text(parts[9], most=MAX_STATE_REASON) if len(parts) > 9 else "",
         resources=_unpack_resources(parts[10]) if len(parts) > 10 else Resources(),
         runnable=_unpack_runnables(parts[11]) if len(parts) > 11 else (),
+        grants=unpack_grants(parts[12], most=MAX_RECORD_GRANTS) if len(parts) > 12 else (),
     )
 
 
