@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from asyncio import BaseTransport
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import cast, get_args
@@ -21,6 +22,8 @@ from node.gateway.limits import MAX_REQUEST_ID
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:/+=@-]")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "via", "x-real-ip")
 ANY_ORIGIN = "*"
+DOOR = "electrons_door"
+"""What transports that came through a door tell by get_extra_info: the public name."""
 PRIVACY_HEADER = "x-electrons-privacy"
 _ALLOWED_HEADERS = f"authorization, content-type, x-api-key, x-request-id, {PRIVACY_HEADER}"
 _EXPOSED_HEADERS = (
@@ -37,6 +40,11 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = getattr(parsed, "ipv4_mapped", None)
     return (mapped or parsed).is_loopback
+
+
+def door_of(transport: BaseTransport | None) -> str:
+    """The public name by which a connection came through another node's door; "" mostly."""
+    return "" if transport is None else str(transport.get_extra_info(DOOR) or "")
 
 
 def host_name(host: str) -> str:

@@ -17,6 +17,7 @@ from node.gateway import faults, flat_errors, openai_errors
 from node.gateway.admission import (
     cors_headers,
     host_allowed,
+    host_name,
     origin_allowed,
     preflight_headers,
     request_id_of,
@@ -90,6 +91,8 @@ class Application:
                 if not route.open:
                     raise Refusal(faults.UNAUTHORISED)
                 principal = NOBODY
+            if head.door and principal.admin:
+                principal = replace(principal, admin=False)  # that right ends at the machine
         except Refusal as refusal:
             return self._refuse(head, refusal.fault, common)
         incoming = Incoming(head, principal, request_id, job_id, self._clock.now(), common, tail)
@@ -149,7 +152,10 @@ class Application:
         if self.draining:
             raise Refusal(faults.DRAINING)
         headers = head.headers
-        if self.loopback_only and not host_allowed(
+        if head.door:
+            if host_name(headers.get("host", "")) != head.door:
+                raise Refusal(faults.WRONG_NAME)
+        elif self.loopback_only and not host_allowed(
             headers.get("host", ""), self._settings.allowed_hosts
         ):
             raise Refusal(faults.WRONG_HOST)

@@ -27,6 +27,8 @@ class Head:
     headers: Mapping[str, str]
     local: bool
     """The connection comes from this machine, through no proxy that says so."""
+    door: str = ""
+    """The public name by which it came through another node's door; never local then."""
 
 
 @dataclass(slots=True)

@@ -93,6 +93,11 @@ WRONG_HOST = Fault(
     "misdirected_request",
     "this gateway listens on loopback and answers only to loopback host names such as localhost",
 )
+WRONG_NAME = Fault(
+    421,
+    "misdirected_request",
+    "this connection was made for another host name; make one for the name you ask for",
+)
 WRONG_ORIGIN = Fault(
     403,
     "origin_not_allowed",

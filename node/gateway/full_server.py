@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mesh.lifecycle import Tasks
 from node.gateway import faults
-from node.gateway.admission import came_by_proxy, is_loopback
+from node.gateway.admission import came_by_proxy, door_of, is_loopback
 from node.gateway.application import Application
 from node.gateway.exchange import Answer, Head, split_target
 from node.gateway.faults import Refusal
@@ -89,7 +89,7 @@ class FullServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = head_of(request)
-        if head.path == MESH_PATH and self._mesh_websocket is not None:
+        if head.path == MESH_PATH and not head.door and self._mesh_websocket is not None:
             return await self._mesh(head, request, self._mesh_websocket)
         admitted = self._application.admit(head)
         reply = FullReply(request, [], self._settings.stall_seconds, self._tasks)
@@ -215,8 +215,9 @@ def head_of(request: web.BaseRequest) -> Head:
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     path, query = split_target(request.raw_path)
-    local = is_loopback(request.remote or "") and not came_by_proxy(headers)
-    return Head(request.method, path, query, headers, local)
+    door = door_of(request.transport)
+    local = not door and is_loopback(request.remote or "") and not came_by_proxy(headers)
+    return Head(request.method, path, query, headers, local, door)
 
 
 async def _answer_expectation(request: web.BaseRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -108,6 +109,10 @@ class Gateway:
     async def start(self, host: str, port: int, *, inherited: socket.socket | None = None) -> None:
         """Listen; port 0 picks a free one, `inherited` listens already. Raises OSError."""
         await self._server.start(host, port, inherited=inherited)
+
+    def take(self, transport: asyncio.Transport) -> None:
+        """Serve a connection that came through a door: its get_extra_info tells DOOR."""
+        self._server.place(transport)
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         """Refuse new requests, let running ones finish for so long, then cancel the rest."""

@@ -54,10 +54,10 @@ class _Fields:
         self.complete = True
 
 
-def read_head(raw: bytes, *, loopback: bool) -> PlainHead | None:
+def read_head(raw: bytes, *, loopback: bool, door: str = "") -> PlainHead | None:
     """Parse a head that ends in an empty line; None when the request is not a plain one.
 
-    `loopback`: the connection comes from a loopback address.
+    `loopback`: the connection comes from a loopback address. `door`: see Head.
     """
     fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
@@ -69,8 +69,8 @@ def read_head(raw: bytes, *, loopback: bool) -> PlainHead | None:
     if not _is_plain(fields) or parser.get_http_version() != "1.1":
         return None
     path, query = split_target(fields.target.decode("latin-1"))
-    local = loopback and not came_by_proxy(headers)
-    head = Head(parser.get_method().decode("latin-1"), path, query, headers, local)
+    local = loopback and not door and not came_by_proxy(headers)
+    head = Head(parser.get_method().decode("latin-1"), path, query, headers, local, door)
     length = int(headers.get("content-length", "0"))
     options = headers.get("connection", "").lower().split(",")
     return PlainHead(head, length, "close" not in map(str.strip, options))

@@ -53,9 +53,10 @@ class Surroundings:
 class LeanConnection(asyncio.Protocol):
     """The protocol of a fresh connection; also the outlet of the replies on it."""
 
-    def __init__(self, surroundings: Surroundings, *, loopback: bool) -> None:
+    def __init__(self, surroundings: Surroundings, *, loopback: bool, door: str = "") -> None:
         self._around = surroundings
         self._loopback = loopback
+        self._door = door
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -199,7 +200,8 @@ class LeanConnection(asyncio.Protocol):
     def _parse(self, raw: bytes) -> PlainHead | None:
         # Clients that keep a connection repeat their headers byte by byte, and a head is immutable.
         if raw != self._last_raw:
-            self._last_raw, self._last_plain = raw, read_head(raw, loopback=self._loopback)
+            plain = read_head(raw, loopback=self._loopback, door=self._door)
+            self._last_raw, self._last_plain = raw, plain
         return self._last_plain
 
     def _admit(self, plain: PlainHead) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 from mesh.lifecycle import CLOSE_PATIENCE, Tasks
 from node.gateway import faults
-from node.gateway.admission import is_loopback
+from node.gateway.admission import door_of, is_loopback
 from node.gateway.application import Application
 from node.gateway.exchange import Head
 from node.gateway.full_server import MESH_PATH, FullServer, MeshWebSocket
@@ -121,7 +121,9 @@ class Server:
             return
         peer = transport.get_extra_info("peername")
         connection = LeanConnection(
-            self._surroundings, loopback=bool(peer) and is_loopback(str(peer[0]))
+            self._surroundings,
+            loopback=bool(peer) and is_loopback(str(peer[0])),
+            door=door_of(transport),
         )
         self._connections.add(connection)
         transport.set_protocol(connection)
