@@ -54,6 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "services": Entry("node.cli.services", "say which services the mesh keeps running"),
     "gaps": Entry("node.cli.gaps", "show which services are covered, and why others are not"),
     "probe": Entry("node.cli.probe_command", "show this machine's hardware"),
+    "doctor": Entry(
+        "node.cli.doctor", "check what may keep this node from serving, and say the cure"
+    ),
     "edge": Entry("node.cli.edge", "run an edge router, where nodes find their first peers"),
     "mesh": Entry(
         "node.cli.mesh", "create a mesh with a root key of its own, and grant roles in it"
