@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mesh.ids import NodeId
@@ -21,6 +21,7 @@ AdmissionRefusal = Literal[
     "undecided",
     "too_many",
     "not_yet",
+    "no_coordinator",
     "wrong",
 ]
 """Stable codes of what admission refuses; `REFUSALS` has them in words."""
@@ -38,9 +39,12 @@ REFUSALS: dict[AdmissionRefusal, str] = {
     "undecided": "the coordinators did not answer in time; asking again is harmless",
     "too_many": "too many attempts from there; wait a little",
     "not_yet": "the coordinators are not ready for this yet; try again shortly",
+    "no_coordinator": "no coordinator that could decide this can be reached",
     "wrong": "the request is wrong",
 }
 
+MAX_TICKET_SECONDS = 30 * 86_400.0
+"""A ticket ends after so long at the latest."""
 SHORT_ID = 16
 """First hex digits of a secret's digest by which people name an invitation."""
 
@@ -122,20 +126,13 @@ class AuditRow:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Invited:
-    """A fresh ticket. Its text is shown once and kept nowhere."""
-
-    ticket: str
-    invite: Invite
-    contacts: tuple[str, ...] = field(default=())
-
-
 class Admissions(Protocol):
     """What an administrator may do about who is in the mesh. All raise AdmissionRefused."""
 
-    async def invite(self, roles: Sequence[str], uses: int, seconds: float, note: str) -> Invited:
-        """A ticket for so many nodes, good for so long."""
+    async def invite(
+        self, digest: str, roles: Sequence[str], uses: int, seconds: float, note: str
+    ) -> Invite:
+        """Let so many nodes in, within so long, that know the secret with this digest."""
         ...
 
     async def drop(self, short: str) -> None:
@@ -147,7 +144,7 @@ class Admissions(Protocol):
         ...
 
     async def invites(self) -> Sequence[Invite]:
-        """Those that can still be used or were used lately."""
+        """Those that can still be used or were used lately, the latest first."""
         ...
 
     async def members(self) -> Sequence[Member]:

@@ -15,6 +15,7 @@ from coordinator.consensus.entry import GroupStatus
 from coordinator.consensus.refusal import Backlog, NotLeader
 from coordinator.group.caller import NotAnswered, ask_member
 from coordinator.group.member import Member
+from coordinator.state.levels import LATEST
 from mesh.clock import Clock
 from mesh.consensus import GroupReport
 from mesh.errors import LinkError, NoQuorum
@@ -23,10 +24,12 @@ from mesh.ports import Links
 from mesh.wire.group import (
     Answer,
     Applied,
+    AskLevel,
     AskReport,
     Doubtful,
     Elsewhere,
     Index,
+    Level,
     Propose,
     ReadIndex,
     Refused,
@@ -101,6 +104,8 @@ class Group:
             return Refused(NOT_YET)
         if isinstance(request, AskReport):
             return self.report() or Refused(NOT_YET)
+        if isinstance(request, AskLevel):
+            return Level(LATEST)
         try:
             if isinstance(request, Propose):
                 proposal = member.propose(request.command)

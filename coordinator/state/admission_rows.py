@@ -41,6 +41,11 @@ class AdmissionRows:
                 return self._invite(row)
         return None
 
+    def has_redeemed(self, digest: str, node: NodeId) -> bool:
+        """Whether the node used that ticket."""
+        sql = "SELECT 1 FROM redemptions WHERE digest = ? AND node = ?"
+        return bool(self._rows.ask(sql, digest, node))
+
     def named(self, short: str) -> tuple[Invite, ...]:
         """Those whose digest starts with this."""
         found = self._rows.ask(_INVITE + "WHERE substr(digest, 1, ?) = ?", len(short), short)

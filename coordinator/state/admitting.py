@@ -19,11 +19,13 @@ from mesh.wire.admission_commands import (
 MAX_INVITES = 4_096
 MAX_REDEMPTIONS = 65_536
 MAX_MEMBERS = 65_536
-MAX_REVOKED_NODES = 16_384
+MAX_REVOKED_NODES = 1_024
 """Rows of each table; past them a command is refused until old rows ended."""
 MAX_AUDIT = 16_384
 MAX_ROUTINE = 4_096
 """Rows of the trail: of what people did, and of renewals; the oldest go first."""
+MAX_LIFE = 30 * 86_400.0
+"""Seconds for which a ticket can be good: a revoked node may know one that others use."""
 FORGET_AFTER = 86_400.0
 """Seconds after its end until an invitation or a revocation is forgotten."""
 LAPSE = 90 * 86_400.0
@@ -33,6 +35,8 @@ LAPSE = 90 * 86_400.0
 def add_invite(connection: sqlite3.Connection, change: AddInvite, at: float) -> str:
     """A secret is good for so many nodes."""
     _prune(connection, at)
+    if change.expires > at + MAX_LIFE:
+        return "wrong"
     if _one(connection, "SELECT 1 FROM invites WHERE digest = ?", change.digest):
         return "exists"
     if _count(connection, "invites") >= MAX_INVITES:

@@ -16,8 +16,8 @@ from mesh.errors import WireError
 from mesh.ids import NodeId
 from mesh.wire import fields
 
-MEMBERSHIP, PROPOSE, READ_INDEX, ASK_REPORT = 1, 2, 3, 4
-APPLIED, INDEX, REPORT, ELSEWHERE, REFUSED, DOUBTFUL = 17, 18, 19, 20, 21, 22
+MEMBERSHIP, PROPOSE, READ_INDEX, ASK_REPORT, ASK_LEVEL = 1, 2, 3, 4, 5
+APPLIED, INDEX, REPORT, ELSEWHERE, REFUSED, DOUBTFUL, LEVEL = 17, 18, 19, 20, 21, 22, 23
 """Message numbers. Retired: none."""
 
 NOT_GRANTED, OTHER_GROUP, NO_DISK = 1, 2, 3
@@ -56,6 +56,18 @@ class AskReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AskLevel:
+    """Up to which level of commands do you know? A release from before levels resets the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The answer to AskLevel."""
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The command is decided and applied; `outcome` is what that gave."""
 
@@ -88,8 +100,8 @@ class Doubtful:
     """It may yet be decided, or not: ask again with the same command."""
 
 
-Request = Membership | Propose | ReadIndex | AskReport
-Answer = Applied | Index | GroupReport | Elsewhere | Refused | Doubtful
+Request = Membership | Propose | ReadIndex | AskReport | AskLevel
+Answer = Applied | Index | GroupReport | Elsewhere | Refused | Doubtful | Level
 
 
 def encode_request(request: Request) -> bytes:
@@ -103,6 +115,8 @@ def encode_request(request: Request) -> bytes:
             return fields.pack([READ_INDEX])
         case AskReport():
             return fields.pack([ASK_REPORT])
+        case AskLevel():
+            return fields.pack([ASK_LEVEL])
 
 
 def decode_request(data: bytes) -> Request:
@@ -111,6 +125,8 @@ def decode_request(data: bytes) -> Request:
     number = fields.whole(parts[0]) if parts else 0
     if number in (READ_INDEX, ASK_REPORT):
         return ReadIndex() if number == READ_INDEX else AskReport()
+    if number == ASK_LEVEL:
+        return AskLevel()
     if len(parts) < 2:
         raise WireError("a request to the group is too short")
     if number == MEMBERSHIP:
@@ -133,6 +149,8 @@ def encode_answer(answer: Answer) -> bytes:
             parts = [REFUSED, reason[:MAX_REASON]]
         case Doubtful():
             parts = [DOUBTFUL, None]
+        case Level(level):
+            parts = [LEVEL, level]
         case GroupReport():
             parts = [REPORT, _report_parts(answer)]
     return fields.pack(parts)
@@ -157,6 +175,8 @@ def decode_answer(data: bytes) -> Answer:
             return Refused(fields.text(value, most=MAX_REASON))
         case 22:
             return Doubtful()
+        case 23:
+            return Level(fields.whole(value))
     raise WireError("an unknown answer of the group")
 
 

@@ -17,10 +17,12 @@ from mesh.wire.group import (
     MAX_REQUEST,
     Answer,
     Applied,
+    AskLevel,
     AskReport,
     Doubtful,
     Elsewhere,
     Index,
+    Level,
     Membership,
     Propose,
     ReadIndex,
@@ -55,6 +57,7 @@ REQUESTS: list[Request] = [
     Propose(bytes(MAX_COMMAND)),
     ReadIndex(),
     AskReport(),
+    AskLevel(),
 ]
 ANSWERS: list[Answer] = [
     Applied(b"outcome"),
@@ -67,6 +70,7 @@ ANSWERS: list[Answer] = [
     Doubtful(),
     GroupReport("cd" * 16, name(1), None, 0),
     LARGEST,
+    Level(2),
 ]
 
 
@@ -103,7 +107,7 @@ BAD_REQUESTS = [
     [0],
     [1],
     [2],
-    [5, b""],
+    [6, b""],
     [99, b""],
     [-1],
     [True],
