@@ -18,10 +18,12 @@ from random import Random
 from dht.allowance import Allowance
 from dht.exchange import Exchange
 from dht.first_look import FirstLook
+from dht.link_end import broke
 from dht.link_feeds import LinkFeeds
 from dht.membership import Confront, Deny, Effect, Membership, Show, Spread
 from dht.own_record import NO_RESOURCES, OwnRecord
 from dht.peer_table import MAX_NODES, Entry, PeerTable, Verdict
+from dht.vet import Vet, believe_all
 from dht.view import DirectoryView
 from mesh.capability import (
     Load,
@@ -34,7 +36,7 @@ from mesh.capability import (
     ServedModel,
 )
 from mesh.clock import Clock
-from mesh.errors import LinkClosed, LinkError, WireError
+from mesh.errors import LinkError, WireError
 from mesh.identity.keys import NodeKey
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
@@ -84,8 +86,12 @@ class Directory:
         most: int = MAX_NODES,
         on_change: OnChange | None = None,
         patience: Callable[[], float] = lambda: 1.0,
+        vet: Vet = believe_all,
     ) -> None:
-        """`patience` stretches every wait before hearsay of a loss is believed (`mesh.health`)."""
+        """`patience` stretches every wait before hearsay of a loss is believed (`mesh.health`).
+
+        `vet` refuses records of nodes that take no part in the mesh.
+        """
         self._links = links
         self._clock = clock
         self._tasks = tasks
@@ -96,7 +102,7 @@ class Directory:
         self._own = OwnRecord(key=key, mesh_id=mesh_id, boot=boot, clock=clock)
         self._table = PeerTable(key.node_id, most=most)
         self._exchange = Exchange(
-            mesh_id=mesh_id, clock=clock, table=self._table, hearer=self, own=key.node_id
+            mesh_id=mesh_id, clock=clock, table=self._table, hearer=self, own=key.node_id, vet=vet
         )
         self._membership = Membership(key.node_id, self._table)
         self._suspected = asyncio.Event()
@@ -163,6 +169,7 @@ class Directory:
         reason: str = "",
         resources: Resources = NO_RESOURCES,
         runnable: Sequence[Runnable] = (),
+        grants: Sequence[bytes] = (),
     ) -> NodeRecord:
         """Say what this node is now; pushed to peers when it differs. Returns all of it, unsigned.
 
@@ -178,6 +185,7 @@ class Directory:
             reason=reason,
             resources=resources,
             runnable=runnable,
+            grants=grants,
         )
         if self._own.signed is None or (wanted != self._own.wanted and not self._leaving):
             self._own.wanted = wanted
@@ -233,7 +241,7 @@ class Directory:
             self._show(gone)
         if verdict in ("known", "refused"):
             return
-        if node == link.peer and _broke(link):
+        if node == link.peer and broke(link):
             self._perform(self._membership.saw_broken(node))  # its last words
         elif (feed := self._feeds.get(node)) is not None:
             self._table.link(node, True)
@@ -281,7 +289,7 @@ class Directory:
 
     def _link_down(self, link: Link) -> None:
         self._feeds.remove(link.peer)
-        self._perform(self._membership.link_down(link.peer, broke=_broke(link)))
+        self._perform(self._membership.link_down(link.peer, broke=broke(link)))
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -385,16 +393,3 @@ class Directory:
     def _tell(self, node: NodeId, peer: Peer | None) -> None:
         for watcher in self._watchers:
             watcher(node, peer)
-
-
-def _broke(link: Link) -> bool:
-    """Whether a link ended without a goodbye; a dead link tells why when it is used."""
-    if not link.closed:
-        return False  # replaced or let go; it ends when its streams have
-    try:
-        link.open(StreamKind.STATUS)
-    except LinkClosed as error:
-        return error.cause in ("crash", "silence")
-    except LinkError:
-        return False
-    return False

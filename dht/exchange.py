@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dht.allowance import Allowance
 from dht.peer_table import PeerTable, Verdict
+from dht.vet import Vet, believe_all
 from mesh.capability import Load
 from mesh.clock import Clock
 from mesh.errors import RecordRejected, WireError
@@ -64,9 +65,17 @@ class Exchange:
     """Serves DIRECTORY and STATUS streams, and compares directories with peers."""
 
     def __init__(
-        self, *, own: NodeId, mesh_id: MeshId, clock: Clock, table: PeerTable, hearer: Hearer
+        self,
+        *,
+        own: NodeId,
+        mesh_id: MeshId,
+        clock: Clock,
+        table: PeerTable,
+        hearer: Hearer,
+        vet: Vet = believe_all,
     ) -> None:
         self._own = own
+        self._vet = vet
         self._mesh_id = mesh_id
         self._clock = clock
         self._table = table
@@ -158,6 +167,7 @@ class Exchange:
     def _check(self, link: Link, remaining: float, data: bytes) -> None:
         try:
             signed = open_node(data, self._mesh_id, self._clock.wall())
+            self._vet(signed.record.node_id, signed.record.grants)
         except (WireError, RecordRejected) as error:
             self.refused += 1
             log.debug("refused a record from %s: %s", link.peer[:8], error)

@@ -6,6 +6,7 @@ import asyncio
 import math
 
 from dht.counters import DhtCounters
+from dht.vet import Vet, believe_all
 from mesh.errors import RecordRejected, WireError
 from mesh.ids import MeshId, NodeId
 from mesh.wire.dht import MAX_PAGE, Found
@@ -24,11 +25,19 @@ class Gathering:
     """Records of one search, and which holders still have more."""
 
     def __init__(
-        self, key: bytes, mesh_id: MeshId, *, limit: int, now: float, counters: DhtCounters
+        self,
+        key: bytes,
+        mesh_id: MeshId,
+        *,
+        limit: int,
+        now: float,
+        counters: DhtCounters,
+        vet: Vet = believe_all,
     ) -> None:
         """A search for more than a page of records hears every holder it can find."""
         self._key = key
         self._mesh_id = mesh_id
+        self._vet = vet
         self._limit = limit
         self._started = now
         self._first_at: float | None = None
@@ -86,6 +95,7 @@ class Gathering:
     def _check(self, data: bytes, wall: float) -> NodeId | None:
         try:
             signed = open_dht(data, self._mesh_id, wall)
+            self._vet(signed.record.node, signed.record.grants)
         except (WireError, RecordRejected):
             self._counters.refused += 1
             return None

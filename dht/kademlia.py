@@ -12,6 +12,7 @@ from dht.publisher import Publisher
 from dht.search import Search
 from dht.table_calls import TableCalls
 from dht.table_server import TableServer
+from dht.vet import Vet, believe_all
 from mesh.capability import NodeRecord
 from mesh.clock import Clock
 from mesh.errors import RecordRejected, WireError
@@ -55,7 +56,9 @@ class KademliaDirectory:
         clock: Clock,
         tasks: Tasks,
         rng: Random | None = None,
+        vet: Vet = believe_all,
     ) -> None:
+        """`vet` refuses records of nodes that take no part in the mesh."""
         self._own = key.node_id
         self._links = links
         self._clock = clock
@@ -63,7 +66,7 @@ class KademliaDirectory:
         self._rng = rng or Random()
         self.counters = DhtCounters()
         self._server = TableServer(
-            own=self._own, mesh_id=mesh_id, clock=clock, counters=self.counters
+            own=self._own, mesh_id=mesh_id, clock=clock, counters=self.counters, vet=vet
         )
         self._calls = TableCalls(
             links=links, clock=clock, tasks=tasks, server=self._server, counters=self.counters
@@ -114,9 +117,12 @@ class KademliaDirectory:
         self._tasks.supervise(self._publisher.run, "publisher")
         self._tasks.supervise(self._upkeep, "upkeep")
 
-    def offer(self, node: NodeRecord) -> None:
-        """Stand for exactly this record's roles and models; it need not be signed."""
-        serving = any(is_dialable(address) for address in node.addresses)
+    def offer(self, node: NodeRecord, *, reachable: bool = True) -> None:
+        """Stand for exactly this record's roles and models; it need not be signed.
+
+        Not `reachable` from elsewhere: others are not sent here, whatever the addresses are.
+        """
+        serving = reachable and any(is_dialable(address) for address in node.addresses)
         self._server.me = wire.Self(serving, node.addresses)
         self._publisher.offer(node)
 

@@ -115,8 +115,9 @@ def _same(old: Offering, node: NodeRecord, model: ServedModel | None) -> bool:
         return False
     if before is not None and after is not None and before.ref != after.ref:
         return False
-    return (old.node.addresses, old.node.roles, old.node.state) == (
+    return (old.node.addresses, old.node.roles, old.node.state, old.node.grants) == (
         node.addresses,
         node.roles,
         node.state,
+        node.grants,
     )

@@ -66,7 +66,12 @@ class Search:
         """Up to `limit` records of different nodes, merged over holders."""
         clock = self._clock
         gathering = Gathering(
-            key, self._mesh_id, limit=limit, now=clock.now(), counters=self._counters
+            key,
+            self._mesh_id,
+            limit=limit,
+            now=clock.now(),
+            counters=self._counters,
+            vet=self._server.vet,
         )
         start = self._random_start(limit)
         most = min(limit, wire.MAX_PAGE)

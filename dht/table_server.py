@@ -7,11 +7,12 @@ from dht.contact import Contact
 from dht.counters import DhtCounters
 from dht.routing import K, RoutingTable
 from dht.storage import RecordStore
+from dht.vet import Vet, believe_all
 from mesh.clock import Clock
 from mesh.errors import RecordRejected, WireError
 from mesh.ids import MeshId, NodeId
 from mesh.wire import dht as wire
-from mesh.wire.dht_records import open_dht
+from mesh.wire.dht_records import SignedDhtRecord, open_dht
 
 STORE_RATE = 20.0
 STORE_BURST = 1_000.0
@@ -27,13 +28,20 @@ class TableServer:
     """The routing table, the records held, and who this node is to both."""
 
     def __init__(
-        self, *, own: NodeId, mesh_id: MeshId, clock: Clock, counters: DhtCounters
+        self,
+        *,
+        own: NodeId,
+        mesh_id: MeshId,
+        clock: Clock,
+        counters: DhtCounters,
+        vet: Vet = believe_all,
     ) -> None:
         self.table = RoutingTable(own)
         self.store = RecordStore(own)
         self.me = wire.Self()
         self._own = own
         self._mesh_id = mesh_id
+        self.vet = vet
         self._clock = clock
         self._counters = counters
         self._stores = Allowance(rate=STORE_RATE, burst=STORE_BURST)
@@ -49,6 +57,12 @@ class TableServer:
                 self.table.remove_contact(known)
             return None
         return self.table.add_contact(Contact(peer, sender.addresses))
+
+    def open(self, data: bytes) -> SignedDhtRecord:
+        """A record that may be believed. Raises WireError or RecordRejected."""
+        signed = open_dht(data, self._mesh_id, self._clock.wall())
+        self.vet(signed.record.node, signed.record.grants)
+        return signed
 
     def may_ask(self, peer: NodeId) -> bool:
         """Whether the peer is within what it may ask; counts this request."""
@@ -108,7 +122,7 @@ class TableServer:
 
     def _hold_one(self, peer: NodeId, remaining: float, data: bytes, now: float) -> bool:
         try:
-            signed = open_dht(data, self._mesh_id, self._clock.wall())
+            signed = self.open(data)
         except (WireError, RecordRejected):
             self._counters.refused += 1
             return False

@@ -13,6 +13,7 @@ from functools import partial
 
 from coordinator.registry.choice import choose_coordinators
 from coordinator.registry.known_nodes import KnownNodes
+from dht.vet import Vet, believe_all
 from mesh.clock import Clock
 from mesh.errors import LinkError, RecordRejected, WireError
 from mesh.ids import MeshId, NodeId
@@ -61,8 +62,13 @@ class RegistryFeed:
         tasks: Tasks,
         coordinator: bool = False,
         expected: bool = False,
+        vet: Vet = believe_all,
     ) -> None:
-        """`coordinator`: this node is one itself. `expected`: the mesh is one that has some."""
+        """`coordinator`: this node is one itself. `expected`: the mesh is one that has some.
+
+        `vet` refuses records of nodes that take no part in the mesh.
+        """
+        self._vet = vet
         self._own = own
         self._mesh_id = mesh_id
         self._known = known
@@ -191,6 +197,7 @@ class RegistryFeed:
     def _check(self, coordinator: NodeId, data: bytes, remaining: float) -> None:
         try:
             signed = open_node(data, self._mesh_id, self._clock.wall())
+            self._vet(signed.record.node_id, signed.record.grants)
         except (WireError, RecordRejected) as error:
             self.refused += 1
             log.debug("refused a record from %s: %s", coordinator[:8], error)

@@ -8,6 +8,7 @@ from coordinator.registry.feed import RegistryFeed
 from coordinator.registry.known_nodes import KnownNodes
 from coordinator.registry.server import RegistryServer
 from dht.directory import Directory
+from dht.vet import Vet, believe_all
 from mesh.clock import Clock
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
@@ -31,8 +32,12 @@ class Registry:
         tasks: Tasks,
         coordinator: bool = False,
         expected: bool = False,
+        vet: Vet = believe_all,
     ) -> None:
-        """`coordinator`: this node is one. `expected`: the mesh is founded, so there are some."""
+        """`coordinator`: this node is one. `expected`: the mesh is founded, so there are some.
+
+        `vet` refuses records of nodes that take no part in the mesh.
+        """
         self.known = KnownNodes(own=own, directory=directory, clock=clock)
         self.feed = RegistryFeed(
             own=own,
@@ -43,6 +48,7 @@ class Registry:
             tasks=tasks,
             coordinator=coordinator,
             expected=expected,
+            vet=vet,
         )
         self.server = (
             RegistryServer(

@@ -136,7 +136,7 @@ def test_too_much_of_anything_is_refused() -> None:
     with pytest.raises(WireError):
         discovery.decode(msgpack.packb([discovery.RECORDS, [[3601.0, b"x"]]]))
     with pytest.raises(WireError):
-        dht.decode_request(msgpack.packb([dht.STORE, [True, []], [[1.0, b"x" * 2000]]]))
+        dht.decode_request(msgpack.packb([dht.STORE, [True, []], [[1.0, b"x" * 3000]]]))
 
 
 @given(st.lists(st.integers(1, 8192), max_size=80))
