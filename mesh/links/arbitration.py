@@ -17,6 +17,8 @@ class LinkFacts:
     """The dialler's count of links it made in this boot."""
     boot_counter: int
     boot_id: str
+    relayed: bool = False
+    """The pipe goes through a relay."""
 
 
 class Verdict(Enum):
@@ -55,7 +57,10 @@ def arbitrate(current: LinkFacts | None, new: LinkFacts, *, peer_has_none: bool)
 
 
 def _wins(new: LinkFacts, current: LinkFacts) -> bool:
-    """After simultaneous dials the smaller node id's link stays; of one dialler's, the latest."""
+    """A direct one stays rather than a relayed one. After simultaneous dials the smaller node id's
+    link stays; of one dialler's, the latest."""
+    if new.relayed != current.relayed:
+        return current.relayed
     if new.dialler != current.dialler:
         return new.dialler < current.dialler
     return new.number > current.number

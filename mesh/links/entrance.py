@@ -10,6 +10,7 @@ from mesh.clock import Clock
 from mesh.errors import HandshakeError
 from mesh.ids import NodeId
 from mesh.links.arbitration import LinkFacts, Verdict, arbitrate
+from mesh.links.doorway import Doorway
 from mesh.links.greeting import Greeted, Greeting
 from mesh.links.handshake import (
     DialledHandshake,
@@ -23,6 +24,7 @@ from mesh.links.link import LinkOwner, MeshLink
 from mesh.links.metrics import LinkMetrics
 from mesh.links.pipe import Pipe
 from mesh.links.reception import Reception
+from mesh.links.rendezvous import Rendezvous
 from mesh.links.roster import Roster
 from mesh.links.standing import weigh
 from mesh.links.tls import TlsIdentity
@@ -53,8 +55,10 @@ class Entrance:
         metrics: LinkMetrics,
         handshake_timeout: float,
         max_links: int,
+        rendezvous: Rendezvous,
     ) -> None:
         self._reception = reception
+        self._rendezvous = rendezvous
         self._roster = roster
         self._owner = owner
         self._clock = clock
@@ -64,36 +68,76 @@ class Entrance:
         self._tls = TlsIdentity(reception.key)
         self._gate = HandshakeGate()
         self._greetings: set[Greeting] = set()
+        self._doorways: set[Doorway] = set()
 
     @property
     def pending(self) -> int:
-        """Handshakes that are going on."""
-        return len(self._greetings)
+        """Handshakes that are going on, or about to."""
+        return len(self._greetings) + len(self._doorways)
 
     def accept(self, pipe: Pipe) -> None:
-        """A peer has dialled: shake hands in the background."""
-        source = pipe.source
-        if not self._gate.enter(source):
+        """A pipe has come in: see what it is, in the background."""
+        if not self._enter(pipe):
+            return
+
+        def failed(reason: str) -> None:
+            self._doorways.discard(doorway)
+            self._gate.leave(pipe.source)
+            self._note_failure(HandshakeError(reason), pipe.remote)
+
+        def handshake(first: bytes) -> None:
+            self._doorways.discard(doorway)
+            self._shake(pipe, first)
+
+        def token(token: bytes, rest: bytes) -> None:
+            self._doorways.discard(doorway)
+            self._gate.leave(pipe.source)
+            if not self._rendezvous.bring(token, pipe, rest):
+                self._metrics.handshakes_failed["Unexpected"] += 1
+                pipe.abort()
+
+        doorway = Doorway(
+            pipe, handshake=handshake, token=token, failed=failed, seconds=self._timeout
+        )
+        self._doorways.add(doorway)
+        doorway.start()
+
+    def accept_handshake(self, pipe: Pipe) -> None:
+        """A peer comes through a pipe that this side opened: shake hands in the background."""
+        if self._enter(pipe):
+            self._shake(pipe, b"")
+
+    def _enter(self, pipe: Pipe) -> bool:
+        entered = self._gate.enter(pipe.source)
+        if not entered:
             self._metrics.handshakes_failed["Busy"] += 1
             pipe.abort()
-            return
+        return entered
+
+    def _shake(self, pipe: Pipe, first: bytes) -> None:
+        """Shake hands as the side that was dialled; `first` has come already."""
+        source = pipe.source
         began = self._clock.now()
+        relayed = _is_relayed(pipe)
         handshake = DialledHandshake(
             self._reception.key,
             self._reception.mesh_id,
             introduce=self._introduce,
-            admit=lambda hello, own: self._admit(hello, hello.node_id, hello.link_number, began),
+            admit=lambda hello, own: self._admit(
+                hello, _facts(hello, hello.node_id, hello.link_number, relayed), began
+            ),
         )
 
         def done(greeted: Greeted) -> None:
             self._gate.leave(source)
-            self._establish(greeted, None, greeted.hello.link_number, began)
+            facts = _facts(greeted.hello, greeted.hello.node_id, greeted.hello.link_number, relayed)
+            self._establish(greeted, None, facts, began)
 
         def failed(error: HandshakeError) -> None:
             self._gate.leave(source)
             self._note_failure(error, pipe.remote)
 
-        self._greet(pipe, handshake, done, failed)
+        self._greet(pipe, handshake, done, failed, first)
 
     async def dial(self, pipe: Pipe, address: str, node: NodeId | None) -> MeshLink:
         """This side has dialled: shake hands. Raises HandshakeError.
@@ -101,18 +145,19 @@ class Entrance:
         The answer may be an older link to the same node that stays instead of the new one.
         """
         result: asyncio.Future[MeshLink] = asyncio.get_running_loop().create_future()
-        began = self._clock.now()
+        began, relayed, me = self._clock.now(), _is_relayed(pipe), self._reception.key.node_id
         handshake = DiallerHandshake(
             self._reception.key,
             expected=node,
-            introduce=self._introduce_to_new,
+            introduce=lambda peer: self._introduce_to_new(peer, relayed=relayed),
             admit=lambda hello, own: self._admit(
-                hello, self._reception.key.node_id, own.link_number, began
+                hello, _facts(hello, me, own.link_number, relayed), began
             ),
         )
 
         def done(greeted: Greeted) -> None:
-            link = self._establish(greeted, address, greeted.own.link_number, began)
+            facts = _facts(greeted.hello, me, greeted.own.link_number, relayed)
+            link = self._establish(greeted, address, facts, began)
             if not result.done():
                 result.set_result(self._roster.get(link.peer) or link)
 
@@ -130,6 +175,8 @@ class Entrance:
 
     def close(self) -> None:
         """End the handshakes that are going on."""
+        for doorway in list(self._doorways):
+            doorway.cancel()
         for greeting in list(self._greetings):
             greeting.cancel()
 
@@ -139,6 +186,7 @@ class Entrance:
         handshake: Handshake,
         done: Callable[[Greeted], None],
         failed: Callable[[HandshakeError], None],
+        first: bytes = b"",
     ) -> None:
         def finished(greeted: Greeted) -> None:
             self._greetings.discard(greeting)
@@ -154,23 +202,25 @@ class Entrance:
         )
         self._greetings.add(greeting)
         greeting.start()
+        if first:
+            greeting.data_received(first)
 
-    def _introduce_to_new(self, peer: NodeId) -> Hello:
-        """The dialler's hello, unless a link to that peer has come up meanwhile."""
+    def _introduce_to_new(self, peer: NodeId, *, relayed: bool) -> Hello:
+        """The dialler's hello, unless a link to that peer that is as good is there already."""
         link = self._roster.get(peer)
-        if link is not None:
+        if link is not None and (relayed or not link.relayed):
             raise _AlreadyLinked(link)
         return self._introduce(peer)
 
     def _introduce(self, peer: NodeId) -> Hello:
         return self._reception.own_hello(linked=self._roster.get(peer) is not None)
 
-    def _admit(self, hello: Hello, dialler: NodeId, number: int, began: float) -> None:
+    def _admit(self, hello: Hello, facts: LinkFacts, began: float) -> None:
         """Raises Refused for peers that may not come in."""
         self._reception.refuse_self(hello)
         if len(self._roster) >= self._max_links and self._roster.get(hello.node_id) is None:
             raise Refused(GoawayCode.BUSY, "this node has all the links it can hold")
-        verdict = self._judge(hello, dialler, number, began)
+        verdict = self._judge(hello, facts, began)
         if verdict is Verdict.STALE:
             self._reception.note_conflict(hello.node_id, "an older boot of a linked node came")
             raise Refused(GoawayCode.CLONED, "a newer boot of the same node is linked here")
@@ -186,24 +236,19 @@ class Entrance:
             GoawayCode.CLONED, "another running node has the same key: copy no data folders"
         )
 
-    def _judge(self, hello: Hello, dialler: NodeId, number: int, began: float) -> Verdict:
+    def _judge(self, hello: Hello, facts: LinkFacts, began: float) -> Verdict:
         current = self._roster.get(hello.node_id)
         if current is None:
             return Verdict.FIRST
         # Only a link that the peer knew before this handshake can be one that it has lost since.
         known = current.confirmed_at is not None and current.confirmed_at < began
-        facts = LinkFacts(dialler, number, hello.boot_counter, hello.boot_id)
         return arbitrate(current.facts, facts, peer_has_none=known and not hello.linked)
 
     def _establish(
-        self, greeted: Greeted, address: str | None, number: int, began: float
+        self, greeted: Greeted, address: str | None, facts: LinkFacts, began: float
     ) -> MeshLink:
-        hello = greeted.hello
-        dialler = hello.node_id if address is None else self._reception.key.node_id
-        verdict = self._judge(hello, dialler, number, began)
-        link = self._make_link(
-            greeted, address, LinkFacts(dialler, number, hello.boot_counter, hello.boot_id)
-        )
+        verdict = self._judge(greeted.hello, facts, began)
+        link = self._make_link(greeted, address, facts)
         if verdict is Verdict.RESTARTED and (old := self._roster.get(link.peer)) is not None:
             old.close(GoawayCode.RESTARTED, "a newer boot of the same node came", "crash")
         self._metrics.links_opened += 1
@@ -243,3 +288,11 @@ class Entrance:
         log.debug("handshake failed remote=%s cause=%s", remote, error)
         if isinstance(error, TurnedAway) and error.code == GoawayCode.CLONED:
             self._reception.note_conflict(self._reception.key.node_id, str(error))
+
+
+def _facts(hello: Hello, dialler: NodeId, number: int, relayed: bool) -> LinkFacts:
+    return LinkFacts(dialler, number, hello.boot_counter, hello.boot_id, relayed)
+
+
+def _is_relayed(pipe: Pipe) -> bool:
+    return pipe.remote.startswith("relay://")

@@ -126,6 +126,16 @@ class MeshLink:
         """Where the other end's bytes come from, as a URL."""
         return self._pipe.remote
 
+    @property
+    def source(self) -> str:
+        """The host that the other end's bytes come from, for counting."""
+        return self._pipe.source
+
+    @property
+    def relayed(self) -> bool:
+        """Whether the bytes pass a relay."""
+        return self.facts.relayed
+
     def open(self, kind: StreamKind, *, priority: Priority = Priority.CHUNK) -> LinkStream:
         """Start a stream. Raises LinkClosed, or StreamReset when too many are open."""
         if self.successor is not None:

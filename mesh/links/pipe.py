@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from mesh.ids import NodeId
 
 PIPE_HIGH_WATER = 64 * 1024
 """Bytes a pipe buffers before it asks to pause; small, so that priorities are decided late."""
@@ -12,8 +15,9 @@ PIPE_LOW_WATER = 16 * 1024
 CLOSE_PATIENCE = 1.0
 """Seconds a closed pipe may take to send what is queued."""
 MAX_ADDRESS = 256
-SCHEMES = ("tcp", "ws", "wss")
+SCHEMES = ("tcp", "ws", "wss", "relay")
 WEBSOCKET_PATH = "/mesh"
+_RELAY_PATH = re.compile(r"/[0-9a-f]{40}/[0-9a-f]{40}")
 
 
 class PipeReceiver(Protocol):
@@ -73,15 +77,21 @@ class Address:
     port: int
     path: str = ""
 
+    @property
+    def relayed(self) -> tuple[NodeId, NodeId, Address]:
+        """Of a relay address: the relay, the node, and where the relay takes links."""
+        relay, node = self.path.strip("/").split("/")
+        return NodeId(relay), NodeId(node), Address("tcp", self.host, self.port)
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
 def parse_address(text: str) -> Address:
-    """tcp://host:port, ws://host[:port][/path] or wss://…; bare host:port means tcp.
+    """tcp://host:port, ws://host[:port][/path], wss://… or relay://host:port/RELAY-ID/NODE-ID.
 
-    Raises ValueError that names what is wrong.
+    Bare host:port means tcp. Raises ValueError that names what is wrong.
     """
     if len(text) > MAX_ADDRESS or not text.isprintable() or " " in text:
         raise ValueError("an address is a short printable URL")
@@ -94,4 +104,11 @@ def parse_address(text: str) -> Address:
     if not port:
         raise ValueError(f"{text!r} names no port")
     path = "" if url.scheme == "tcp" else (url.path.rstrip("/") or WEBSOCKET_PATH)
+    if url.scheme == "relay" and not _RELAY_PATH.fullmatch(path):
+        raise ValueError(f"{text!r}: a relay address ends in the relay's and the node's id")
     return Address(url.scheme, url.hostname, port, path)
+
+
+def relay_address(relay_at: Address, relay: NodeId, node: NodeId) -> Address:
+    """Under which a node is reached through a relay that takes links there."""
+    return Address("relay", relay_at.host, relay_at.port, f"/{relay}/{node}")

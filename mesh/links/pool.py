@@ -27,6 +27,8 @@ from mesh.links.outbound import Outbound
 from mesh.links.pipe import Address, Pipe
 from mesh.links.proxy import ProxyRoutes
 from mesh.links.reception import Conflict, Introduction, Reception
+from mesh.links.relaying import Relaying, RelayTerms
+from mesh.links.rendezvous import Rendezvous
 from mesh.links.roster import Roster
 from mesh.links.serving import Serving
 from mesh.links.tcp import listen_tcp
@@ -67,10 +69,11 @@ class LinkPool:
         max_links: int = MAX_LINKS,
         health: LocalHealth | None = None,
         proxies: ProxyRoutes | None = None,
+        relays: RelayTerms | None = None,
     ) -> None:
         """`listen` None: only dial (and accept what `accept_websocket` brings).
 
-        `inherited` is a socket that listens there already.
+        `inherited` is a socket that listens there already. `relays` None: relay for nobody.
         """
         self._clock = clock or SystemClock()
         self._listen = listen
@@ -93,7 +96,9 @@ class LinkPool:
         self._reception = Reception(
             key=key, mesh_id=mesh_id, boot=boot, introduce=introduce, clock=self._clock
         )
+        self.rendezvous = Rendezvous()
         self._entrance = Entrance(
+            rendezvous=self.rendezvous,
             reception=self._reception,
             roster=self._roster,
             owner=self._owner(),
@@ -105,6 +110,16 @@ class LinkPool:
         self._dialler = Dialler(
             tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.dial
         )
+        self.relaying = Relaying(
+            relays,
+            rendezvous=self.rendezvous,
+            connect=lambda node, addresses, seconds: self.connect(node, addresses, timeout=seconds),
+            open_pipe=self._open_pipe,
+            accept=self._entrance.accept_handshake,
+            clock=self._clock,
+            tasks=self._tasks,
+        )
+        self._serving.serve(StreamKind.RELAY, self.relaying.serve)
         self._roster.watch(self._link_changed)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
@@ -121,6 +136,8 @@ class LinkPool:
         if self._server is not None:
             self._server.close()
         self._entrance.close()
+        self.relaying.close()
+        self.rendezvous.close()
         for link in self._roster:
             link.close(GoawayCode.CLOSING, "the node stops")
         await self._wait_for_pipes()
@@ -190,6 +207,13 @@ class LinkPool:
             link = await self._dialler.connect(node, addresses, timeout=timeout)
         return link
 
+    async def upgrade(
+        self, node: NodeId, addresses: Sequence[str], *, timeout: float = 5.0
+    ) -> MeshLink:
+        """Replace a relayed link by a direct one; its streams end in peace. Raises DialError."""
+        direct = [address for address in addresses if not address.startswith("relay:")]
+        return await self._dialler.connect(node, direct, timeout=timeout)
+
     async def accept_websocket(self, request: web.Request) -> web.StreamResponse:
         """Serve `GET /mesh` of an HTTP server; returns when the link has ended."""
         if self._tasks.closing:
@@ -218,6 +242,8 @@ class LinkPool:
             ) from None
 
     async def _open_pipe(self, address: Address) -> Pipe:
+        if address.scheme == "relay":
+            return await self.relaying.path.open(address)
         return await self._outbound.dial(address)
 
     def _known(self, node: NodeId | None, addresses: Sequence[str]) -> MeshLink | None:
@@ -229,6 +255,7 @@ class LinkPool:
         return None
 
     def _link_changed(self, link: MeshLink, up: bool) -> None:
+        self.relaying.link_changed(link, up)
         if up:
             self._dialler.arrived(link)
 

@@ -18,6 +18,7 @@ from mesh.links.link import LinkOwner, MeshLink
 from mesh.links.memory_pipe import MemoryPipe
 from mesh.links.metrics import LinkMetrics
 from mesh.links.reception import Introduction, Reception
+from mesh.links.rendezvous import Rendezvous
 from mesh.links.roster import Roster
 from mesh.wire.frames import GoawayCode
 
@@ -65,6 +66,7 @@ class Side:
             metrics=self.metrics,
             handshake_timeout=5.0,
             max_links=10,
+            rendezvous=Rendezvous(),
         )
 
     def link(self, peer: Side) -> MeshLink | None:
