@@ -171,4 +171,5 @@ async def test_idle_links_are_let_go_but_pinned_ones_stay(
     await eventually(lambda: len(hub.all()) == 3)
     assert hub.get(peers[0].node_id) is not None
     await eventually(lambda: sum(len(peer.all()) for peer in peers) == 3)
+    await eventually(lambda: hub.metrics.links_closed.total() == 2)
     assert set(hub.metrics.links_closed) == {"clean"}
