@@ -19,6 +19,7 @@ from coordinator.group.folder import GroupFolder
 from coordinator.group.group import Group
 from coordinator.group.member import Member
 from coordinator.group.policy import plan_change
+from coordinator.group.raising import Raising
 from coordinator.group.shipping import Shipping
 from coordinator.group.transport import Transport
 from coordinator.state.state import SqliteState
@@ -112,6 +113,15 @@ class Coordination:
         for link in self._links.all():
             self._on_link(link, True)
         self._tasks.supervise(self._keep_members, "members")
+        raising = Raising(
+            own=self._own,
+            group=self.group,
+            state=lambda: self._state,
+            leading=self.leading,
+            links=self._links,
+            clock=self._clock,
+        )
+        self._tasks.supervise(raising.run, "level")
 
     async def close(self) -> None:
         """Close the disk. Safe when nothing was opened."""

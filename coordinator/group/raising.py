@@ -72,8 +72,10 @@ class Raising:
     async def _know(self, nodes: Iterable[NodeId], level: int) -> bool:
         for node in nodes:
             link = self._links.get(node)
+            if link is None:
+                return False
             try:
-                answer = link and await ask_member(link, AskLevel(), timeout=ASK_SECONDS)
+                answer = await ask_member(link, AskLevel(), timeout=ASK_SECONDS)
             except (NotAnswered, LinkError) as error:
                 log.debug("%s does not tell which level it knows: %s", node[:8], error)
                 return False
