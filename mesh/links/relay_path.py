@@ -90,6 +90,10 @@ class RelayPath:
         self._tasks.spawn(self._meet(link.peer, back, incoming), "circuit")
         return wire.Accepted()
 
+    async def open_back(self, link: MeshLink, token: bytes) -> Pipe:
+        """Another pipe to a linked node, for who awaits the token there. Raises DialError."""
+        return await self._bring(way_back(link, None), token, link.remote)
+
     async def _meet(self, relay: NodeId, back: Address, incoming: wire.Incoming) -> None:
         remote = str(relay_address(back, relay, incoming.origin))
         try:
