@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -32,11 +32,14 @@ class EdgeAnnouncer:
         edges: Sequence[EdgeClient],
         tasks: Tasks,
         rng: Random | None = None,
+        reachable: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`reachable` tells whether nodes elsewhere can dial this one, as far as is known."""
         self._directory = directory
         self._edges = edges
         self._tasks = tasks
         self._rng = rng or Random()
+        self._reachable = reachable
 
     def start(self) -> None:
         """Announce to each edge now and hourly."""
@@ -54,7 +57,9 @@ class EdgeAnnouncer:
     async def _announce(self, edge: EdgeClient) -> bool:
         """Whether the edge took it. A node that cannot be dialled says nothing."""
         signed = self._directory.own_signed
-        if signed is None or not any(map(is_dialable, signed.record.addresses)):
+        if signed is None or not self._reachable():
+            return False
+        if not any(map(is_dialable, signed.record.addresses)):
             return False
         try:
             await edge.announce(signed)

@@ -88,6 +88,16 @@ class Link(Protocol):
     @property
     def closed(self) -> bool: ...
 
+    @property
+    def remote(self) -> str:
+        """Where the other end's bytes come from, as a URL."""
+        ...
+
+    @property
+    def dialled_address(self) -> str | None:
+        """By which address this side reached the peer; None when the peer dialled."""
+        ...
+
     def open(self, kind: StreamKind, *, priority: Priority = Priority.CHUNK) -> Stream:
         """Start a stream without waiting. Raises LinkClosed."""
         ...

@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from dht.join_address import JoinAddress, parse_join_address
+from dht.reachability import ReachSetting
 from mesh.capability import Role
 from mesh.errors import ConfigError
 from node.config_addresses import Address, parse_address, parse_url
@@ -70,6 +71,13 @@ class NetworkSettings(BaseModel):
         "Find nodes on the local network, and be found, by multicast DNS.",
         flag="--no-mdns",
         cost="The local network sees the node's id, name of the network and mesh port.",
+    )
+    reach: Annotated[ReachSetting, PlainValidator(parse_choice(get_args(ReachSetting)))] = setting(
+        "auto",
+        "Whether nodes elsewhere can dial this one: auto asks peers to try, public and private say "
+        "so without asking. A private node is reached through relays.",
+        flag="--reach",
+        metavar="auto|public|private",
     )
     roles: Annotated[tuple[Role, ...], PlainValidator(parse_list(parse_choice(get_args(Role))))] = (
         setting(

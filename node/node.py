@@ -88,7 +88,9 @@ class ElectronsNode:
         work.activation.on_change(self._publish)
         work.comfort.on_change(self._publish)
         await work.catalog.start()
+        discovery.reach.known.on_change(self._publish)
         self._publish()
+        discovery.reach.known.start()
         work.host.start()
         work.comfort.start()
         work.dispatch.start()
@@ -161,7 +163,7 @@ class ElectronsNode:
         directory, work = self._discovery.directory, self._work
         state, reason = self._report.own_state()
         record = directory.set_own(
-            addresses=self._links.addresses,
+            addresses=self._discovery.reach.known.addresses,
             roles=self._roles,
             state=state,
             models=() if self._draining else work.catalog.models(),
@@ -172,7 +174,7 @@ class ElectronsNode:
         )
         self._told = state, reason
         self._given = work.activation.resources
-        self._discovery.table.offer(record)
+        self._discovery.table.offer(record, reachable=self._discovery.reach.known.reachable)
         directory.set_load(work.host.load())
 
     async def _watch_state(self) -> None:

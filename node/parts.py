@@ -12,6 +12,7 @@ from dht.kademlia import KademliaDirectory
 from dht.neighbourhood import Neighbourhood
 from node.comfort import Comfort
 from node.dispatch.mesh_dispatch import MeshDispatch
+from node.reach import Reach
 from services.activation import Activation
 from services.catalog import Catalog
 from services.host import Host
@@ -27,6 +28,7 @@ class Discovery:
     bootstrap: Bootstrap
     announcer: EdgeAnnouncer
     registry: Registry
+    reach: Reach
 
 
 @dataclass(frozen=True, slots=True)

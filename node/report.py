@@ -48,6 +48,7 @@ class Report:
         self._table = discovery.table
         self._bootstrap = discovery.bootstrap
         self._registry = discovery.registry
+        self._reach = discovery.reach
         self._trouble = trouble
         self._catalog = work.catalog
         self._host = work.host
@@ -131,7 +132,8 @@ class Report:
             "reason": self.health().reason,
             "roles": list(self._roles),
             "unbuilt_roles": list(self._config.unbuilt_roles),
-            "addresses": list(self._links.addresses),
+            "addresses": list(self._reach.known.addresses),
+            "reach": self._reach.facts(),
             "availability": availability_object(self._comfort.availability),
             "limits": limits_object(self._comfort.limits),
             "in_flight": self._host.in_flight,
@@ -157,6 +159,7 @@ class Report:
         }
         figures |= self._registry.counters()
         figures |= self._group.counters()
+        figures |= self._reach.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
         figures |= _plain_figures("dht", asdict(self._table.counters))
         figures |= _plain_figures("host", asdict(self._host.counters))

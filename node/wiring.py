@@ -49,6 +49,7 @@ from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
 from node.owner_file import OwnerFile
 from node.parts import Discovery, Work
+from node.reach import Reach, build_reach
 from node.report import Report
 from node.settling import Settling
 from node.standing import Standing, read_charters, settle_standing, take_roles
@@ -80,6 +81,7 @@ class _Base:
     rng: Random
     tasks: Tasks
     links: LinkPool
+    reach: Reach
     standing: Standing
     roles: tuple[Role, ...]
     inherited: Mapping[str, socket.socket]
@@ -152,7 +154,7 @@ def _build_base(config: Config) -> _Base:
 
     def introduce() -> Introduction:
         software = f"distributed-electrons/{VERSION}"
-        return Introduction(roles, standing.grants, links.addresses, software)
+        return Introduction(roles, standing.grants, reach.known.addresses, software)
 
     links = LinkPool(
         key=key,
@@ -165,6 +167,7 @@ def _build_base(config: Config) -> _Base:
         health=health,
     )
     tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
+    reach = build_reach(links=links, setting=config.reach, clock=clock, tasks=tasks)
     return _Base(
         config=config,
         key=key,
@@ -174,6 +177,7 @@ def _build_base(config: Config) -> _Base:
         rng=Random(),
         tasks=tasks,
         links=links,
+        reach=reach,
         standing=standing,
         roles=roles,
         inherited=inherited,
@@ -224,8 +228,14 @@ def _build_discovery(base: _Base) -> Discovery:
     )
     edges = [EdgeClient(url, mesh_id=base.mesh_id, own=base.node_id) for url in base.config.edge]
     bootstrap = _build_bootstrap(base, directory, edges)
-    announcer = EdgeAnnouncer(directory=directory, edges=edges, tasks=base.tasks, rng=base.rng)
-    return Discovery(directory, table, neighbourhood, bootstrap, announcer, registry)
+    announcer = EdgeAnnouncer(
+        directory=directory,
+        edges=edges,
+        tasks=base.tasks,
+        rng=base.rng,
+        reachable=lambda: base.reach.known.reachable,
+    )
+    return Discovery(directory, table, neighbourhood, bootstrap, announcer, registry, base.reach)
 
 
 def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient]) -> Bootstrap:

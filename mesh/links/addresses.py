@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 
 import psutil
 
+from mesh.links.hosts import Interface, read_host
 from mesh.links.pipe import Address
 
 MAX_LISTENING = 8
@@ -31,13 +33,33 @@ def _is_wildcard(host: str) -> bool:
         return False
 
 
+def own_interfaces() -> tuple[Interface, ...]:
+    """Every address of this machine that is up, loopback included, each with its network."""
+    found: dict[Interface, None] = {}
+    for host, mask in _addresses_up():
+        address = read_host(host)
+        found[ipaddress.ip_interface(f"{address}/{_prefix(mask, address.max_prefixlen)}")] = None
+    return tuple(found)
+
+
 def _own_hosts() -> list[str]:
-    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
     found: dict[str, None] = {}
+    for host, _ in _addresses_up():
+        address = read_host(host)
+        if not (address.is_loopback or address.is_link_local):
+            found[str(address)] = None
+    return sorted(found, key=lambda text: ":" in text)[:MAX_LISTENING]
+
+
+def _addresses_up() -> Iterator[tuple[str, str | None]]:
+    """Addresses and network masks of interfaces that are up."""
+    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
     for name, addresses in psutil.net_if_addrs().items():
         for entry in addresses:
             if name in up and entry.family in (socket.AF_INET, socket.AF_INET6):
-                address = ipaddress.ip_address(entry.address.split("%")[0])
-                if not (address.is_loopback or address.is_link_local):
-                    found[str(address)] = None
-    return sorted(found, key=lambda text: ":" in text)[:MAX_LISTENING]
+                yield entry.address, entry.netmask
+
+
+def _prefix(mask: str | None, whole: int) -> int:
+    """The bits of a network mask; the address alone where there is none."""
+    return bin(int(ipaddress.ip_address(mask))).count("1") if mask else whole

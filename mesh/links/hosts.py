@@ -10,6 +10,7 @@ IPV4_NETWORK = 16
 IPV6_NETWORK = 32
 """Bits that the addresses of one provider or one large site share: what counts as one network."""
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _INSIDE = tuple(
     map(

@@ -44,6 +44,7 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     yield from _rows("version", [node.get("version")])
     yield from _rows("network", [node.get("network")])
     yield from _rows("addresses", node.get("addresses") or ())
+    yield from _rows("reach", [reach_text(node.get("reach"))])
     yield from _rows("roles", [", ".join(node.get("roles") or ())])
     unbuilt = ", ".join(node.get("unbuilt_roles") or ())
     yield from _rows("not built", [unbuilt and f"{unbuilt}: not in this release, not advertised"])
@@ -62,6 +63,14 @@ def availability_text(availability: Mapping[str, Any] | None) -> str:
         return ""
     until = f", until {_local(availability['until'])}" if availability.get("until") else ""
     return f"yes{until}" if availability.get("open") else f"no: {availability['reason']}{until}"
+
+
+def reach_text(reach: Mapping[str, Any] | None) -> str:
+    """Whether nodes elsewhere reach this one, and where; "" if not told."""
+    if reach is None:
+        return ""
+    places = ", ".join(reach.get("addresses") or ())
+    return f"{reach['state']}: {reach['text']}" + (f": {places}" if places else "")
 
 
 def limits_text(limits: Mapping[str, Any] | None) -> str:

@@ -1,0 +1,69 @@
+"""Whether and how nodes elsewhere reach this one: built here, and put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dht.dial_back import DialBack
+from dht.reach_verdict import ReachState
+from dht.reachability import Reachability, ReachSetting
+from mesh.clock import Clock
+from mesh.lifecycle import Tasks
+from mesh.links.pool import LinkPool
+from mesh.ports import StreamKind
+
+_TEXTS: Mapping[ReachState, str] = {
+    "unknown": "not known yet: no other node has tried to reach this one",
+    "local": "reached within its own networks; nobody outside them was there to try",
+    "public": "reached from outside at an address of its own",
+    "mapped": "reached from outside at an address of its router",
+    "private": "not reached from outside: a router or firewall lets nobody in",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What is known of this node's reach, and what it does for others to learn theirs."""
+
+    known: Reachability
+    dial_back: DialBack
+
+    def facts(self) -> Mapping[str, Any]:
+        """For the API: the state, addresses by which others reach this node, words for people."""
+        known = self.known
+        return {
+            "state": known.state,
+            "addresses": list(known.outside_addresses),
+            "text": describe_reach(known.state, known.setting, known.finding.voices),
+        }
+
+    def counters(self) -> Mapping[str, float]:
+        """Figures for /metrics, by name."""
+        asked = {f"reach_{name}_total": n for name, n in asdict(self.known.counters).items()}
+        served = asdict(self.dial_back.counters).items()
+        return {**asked, **{f"dial_back_{name}_total": number for name, number in served}}
+
+
+def build_reach(*, links: LinkPool, setting: ReachSetting, clock: Clock, tasks: Tasks) -> Reach:
+    """Serves dial-backs from now on; `known` is yet to be started."""
+    known = Reachability(
+        links=links,
+        listening=lambda: links.addresses,
+        clock=clock,
+        tasks=tasks,
+        setting=setting,
+    )
+    dial_back = DialBack(clock=clock)
+    links.serve(StreamKind.REACH, dial_back.serve)
+    return Reach(known, dial_back)
+
+
+def describe_reach(state: ReachState, setting: ReachSetting, voices: int) -> str:
+    """One sentence for people. Pure."""
+    if setting != "auto":
+        return f"taken for {setting}: the setting reach says so"
+    if not voices:
+        return _TEXTS[state]
+    return f"{_TEXTS[state]} ({voices} node{'s' * (voices != 1)} tried)"
