@@ -123,9 +123,7 @@ class Entrance:
             self._reception.key,
             self._reception.mesh_id,
             introduce=self._introduce,
-            admit=lambda hello, own: self._admit(
-                hello, _facts(hello, hello.node_id, hello.link_number, relayed), began
-            ),
+            admit=lambda hello, own: self._admit_dialler(hello, source, relayed, began),
         )
 
         def done(greeted: Greeted) -> None:
@@ -144,7 +142,6 @@ class Entrance:
 
         The answer may be an older link to the same node that stays instead of the new one.
         """
-        result: asyncio.Future[MeshLink] = asyncio.get_running_loop().create_future()
         began, relayed, me = self._clock.now(), _is_relayed(pipe), self._reception.key.node_id
         handshake = DiallerHandshake(
             self._reception.key,
@@ -154,12 +151,33 @@ class Entrance:
                 hello, _facts(hello, me, own.link_number, relayed), began
             ),
         )
+        return await self._dial(pipe, address, handshake, began)
+
+    async def apply(self, pipe: Pipe, address: str, node: NodeId | None) -> MeshLink:
+        """This side has dialled a member to be admitted by it. Raises HandshakeError.
+
+        The link stays outside of the roster and carries ADMISSION streams only.
+        """
+        handshake = DiallerHandshake(
+            self._reception.key,
+            expected=node,
+            introduce=lambda peer: self._reception.own_hello(linked=False, applies=True),
+            admit=lambda hello, own: self._reception.refuse_admitter(hello),
+        )
+        return await self._dial(pipe, address, handshake, self._clock.now())
+
+    async def _dial(
+        self, pipe: Pipe, address: str, handshake: DiallerHandshake, began: float
+    ) -> MeshLink:
+        result: asyncio.Future[MeshLink] = asyncio.get_running_loop().create_future()
+        relayed, me = _is_relayed(pipe), self._reception.key.node_id
 
         def done(greeted: Greeted) -> None:
             facts = _facts(greeted.hello, me, greeted.own.link_number, relayed)
             link = self._establish(greeted, address, facts, began)
             if not result.done():
-                result.set_result(self._roster.get(link.peer) or link)
+                current = None if link.applying else self._roster.get(link.peer)
+                result.set_result(current or link)
 
         def failed(error: HandshakeError) -> None:
             if result.done():
@@ -215,9 +233,17 @@ class Entrance:
     def _introduce(self, peer: NodeId) -> Hello:
         return self._reception.own_hello(linked=self._roster.get(peer) is not None)
 
+    def _admit_dialler(self, hello: Hello, source: str, relayed: bool, began: float) -> None:
+        """Raises Refused for diallers that may not come in."""
+        if hello.applies:
+            self._reception.refuse_applicant(hello, source)
+        else:
+            self._admit(hello, _facts(hello, hello.node_id, hello.link_number, relayed), began)
+
     def _admit(self, hello: Hello, facts: LinkFacts, began: float) -> None:
         """Raises Refused for peers that may not come in."""
         self._reception.refuse_self(hello)
+        self._reception.refuse_outsider(hello)
         if len(self._roster) >= self._max_links and self._roster.get(hello.node_id) is None:
             raise Refused(GoawayCode.BUSY, "this node has all the links it can hold")
         verdict = self._judge(hello, facts, began)
@@ -247,8 +273,12 @@ class Entrance:
     def _establish(
         self, greeted: Greeted, address: str | None, facts: LinkFacts, began: float
     ) -> MeshLink:
-        verdict = self._judge(greeted.hello, facts, began)
         link = self._make_link(greeted, address, facts)
+        if link.applying:
+            self._reception.antechamber.take(link)
+            link.start(greeted.frames)
+            return link
+        verdict = self._judge(greeted.hello, facts, began)
         if verdict is Verdict.RESTARTED and (old := self._roster.get(link.peer)) is not None:
             old.close(GoawayCode.RESTARTED, "a newer boot of the same node came", "crash")
         self._metrics.links_opened += 1
@@ -261,17 +291,11 @@ class Entrance:
         return link
 
     def _make_link(self, greeted: Greeted, address: str | None, facts: LinkFacts) -> MeshLink:
-        standing = weigh(
-            greeted.hello,
-            mesh_id=self._reception.mesh_id,
-            now_wall=self._clock.wall(),
-            revoked=self._reception.revoked,
-        )
         return MeshLink(
             greeted,
             peer=greeted.hello.node_id,
             facts=facts,
-            standing=standing,
+            standing=weigh(greeted.hello, self._reception.trust),
             owner=self._owner,
             clock=self._clock,
             metrics=self._metrics,
@@ -286,8 +310,10 @@ class Entrance:
     def _note_failure(self, error: HandshakeError, remote: str) -> None:
         self._metrics.handshakes_failed[type(error).__name__] += 1
         log.debug("handshake failed remote=%s cause=%s", remote, error)
-        if isinstance(error, TurnedAway) and error.code == GoawayCode.CLONED:
-            self._reception.note_conflict(self._reception.key.node_id, str(error))
+        if isinstance(error, TurnedAway):
+            if error.code == GoawayCode.CLONED:
+                self._reception.note_conflict(self._reception.key.node_id, str(error))
+            self._reception.note_rebuff(remote, error.code, str(error))
 
 
 def _facts(hello: Hello, dialler: NodeId, number: int, relayed: bool) -> LinkFacts:

@@ -92,6 +92,8 @@ class MeshLink:
         self.last_used = clock.now()
         self.confirmed_at = self.last_used if dialled_address is not None else None
         """When this side knew that the peer, too, has the link."""
+        self.applying = greeted.own.applies or (dialled_address is None and self.hello.applies)
+        """The dialler asks to be admitted: only ADMISSION streams, nobody else uses the link."""
         self._peer = peer
         self._pipe = greeted.pipe
         self._tls = greeted.tls
@@ -142,6 +144,8 @@ class MeshLink:
             return self.successor.open(kind, priority=priority)
         if self.ended is not None:
             raise self.ended.error()
+        if self.applying and kind != StreamKind.ADMISSION:
+            raise LinkClosed("the link is for admission only")
         if self.multiplexer.sent_goaway:
             raise LinkClosed("the link is about to end and takes no new streams")
         state = self.multiplexer.open(kind, priority)

@@ -15,18 +15,20 @@ from mesh.errors import ConfigError, DialError
 from mesh.health import LocalHealth
 from mesh.identity.boot import Boot
 from mesh.identity.keys import NodeKey
+from mesh.identity.trust import Trust
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
 from mesh.links.addresses import listening_urls
 from mesh.links.dialling import Dialler
 from mesh.links.entrance import Entrance
 from mesh.links.greeting import HANDSHAKE_TIMEOUT
+from mesh.links.inspection import Inspection
 from mesh.links.link import LinkOwner, MeshLink
 from mesh.links.metrics import LinkMetrics
 from mesh.links.outbound import Outbound
 from mesh.links.pipe import Address, Pipe
 from mesh.links.proxy import ProxyRoutes
-from mesh.links.reception import Conflict, Introduction, Reception
+from mesh.links.reception import Conflict, Introduction, Rebuff, Reception
 from mesh.links.relaying import Relaying, RelayTerms
 from mesh.links.rendezvous import Rendezvous
 from mesh.links.roster import Roster
@@ -70,8 +72,10 @@ class LinkPool:
         health: LocalHealth | None = None,
         proxies: ProxyRoutes | None = None,
         relays: RelayTerms | None = None,
+        trust: Trust | None = None,
     ) -> None:
-        """`listen` None: only dial (and accept what `accept_websocket` brings).
+        """`listen` None: only dial (and accept what `accept_websocket` brings). `trust` says who
+        may link; None: everybody.
 
         `inherited` is a socket that listens there already. `relays` None: relay for nobody.
         """
@@ -94,7 +98,15 @@ class LinkPool:
         self._addresses_until = float("-inf")
         self.metrics = LinkMetrics()
         self._reception = Reception(
-            key=key, mesh_id=mesh_id, boot=boot, introduce=introduce, clock=self._clock
+            key=key,
+            mesh_id=mesh_id,
+            boot=boot,
+            introduce=introduce,
+            clock=self._clock,
+            trust=trust,
+        )
+        self._inspection = Inspection(
+            trust=self._reception.trust, roster=self._roster, wall=self._clock.wall
         )
         self.rendezvous = Rendezvous()
         self._entrance = Entrance(
@@ -109,6 +121,9 @@ class LinkPool:
         )
         self._dialler = Dialler(
             tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.dial
+        )
+        self._applicant = Dialler(
+            tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.apply
         )
         self.relaying = Relaying(
             relays,
@@ -140,6 +155,7 @@ class LinkPool:
         self.rendezvous.close()
         for link in self._roster:
             link.close(GoawayCode.CLOSING, "the node stops")
+        self._reception.antechamber.close()
         await self._wait_for_pipes()
         await self._tasks.close()
         await self._outbound.close()
@@ -175,9 +191,14 @@ class LinkPool:
         """Nodes that seem to run twice under one key, this one included; the latest last."""
         return list(self._reception.conflicts)
 
+    @property
+    def rebuffs(self) -> Sequence[Rebuff]:
+        """Peers that turned this node away because of who it is; the latest last."""
+        return list(self._reception.rebuffs)
+
     def revoke(self, serials: Collection[str]) -> None:
-        """Believe these grants no more, in links made from now on."""
-        self._reception.revoked = frozenset(serials)
+        """Believe these grants no more: links are refused, and cut, that rest on them."""
+        self._reception.trust.revoke_here(serials)
 
     # ── mesh.ports.Links ────────────────────────────────────────────────────────────────────────
 
@@ -189,6 +210,7 @@ class LinkPool:
 
     def serve(self, kind: StreamKind, handler: StreamHandler) -> None:
         self._serving.serve(kind, handler)
+        self._reception.admits = self._reception.admits or kind == StreamKind.ADMISSION
 
     def watch(self, watcher: LinkWatcher) -> None:
         self._roster.watch(watcher)
@@ -206,6 +228,16 @@ class LinkPool:
         if link is None:
             link = await self._dialler.connect(node, addresses, timeout=timeout)
         return link
+
+    async def apply(
+        self, node: NodeId | None, addresses: Sequence[str], *, timeout: float = 5.0
+    ) -> MeshLink:
+        """A short link to a member, to be admitted to the mesh or to have a grant renewed.
+
+        It carries ADMISSION streams only and nobody else sees it. Raises DialError, also when the
+        node is no member, so that it never gets to see a ticket.
+        """
+        return await self._applicant.connect(node, addresses, timeout=timeout)
 
     async def upgrade(
         self, node: NodeId, addresses: Sequence[str], *, timeout: float = 5.0
@@ -264,6 +296,7 @@ class LinkPool:
             self.metrics.links_closed[link.ended.cause] += 1
             log.debug("link ended node=%s cause=%s", link.peer, link.ended.text)
         self._roster.remove(link)
+        self._reception.antechamber.remove(link)
 
     def _released(self, link: MeshLink) -> None:
         self._held.discard(link)
@@ -271,7 +304,9 @@ class LinkPool:
             self._all_released.set()
 
     def _gone_away(self, link: MeshLink, code: int, reason: str) -> None:
-        self._roster.gone_away(link, code)
+        if not link.applying:
+            self._roster.gone_away(link, code)
+        self._reception.note_rebuff(link.remote, code, reason)
         if code in (GoawayCode.CLONED, GoawayCode.RESTARTED):
             text = "a peer says that a newer boot of this node has taken over"
             self._reception.note_conflict(self.node_id, text, link.peer)
@@ -295,6 +330,7 @@ class LinkPool:
             self._check_silence(now - last, self._health.patience(now))
             last, ticks = now, ticks + 1
             if ticks % TRIM_EVERY == 0:
+                self._inspection.look()
                 self._trim(now)
 
     def _check_silence(self, elapsed: float, patience: float) -> None:

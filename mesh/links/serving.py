@@ -28,9 +28,12 @@ class Serving:
 
     def stream_opened(self, link: MeshLink, stream: LinkStream) -> None:
         """A peer has opened a stream."""
-        handler = self._handlers.get(stream.state.kind)
+        kind = stream.state.kind
+        handler = self._handlers.get(kind)
+        if link.applying and kind != StreamKind.ADMISSION:
+            handler = None  # whoever asks to be admitted gets nothing else
         if handler is None or self._tasks.closing:
-            stream.reset(ResetCode.REFUSED, f"streams of kind {stream.state.kind} are not served")
+            stream.reset(ResetCode.REFUSED, f"streams of kind {kind} are not served")
         elif link.handlers >= MAX_STREAMS:
             # A reset frees its stream at once but not its handler: opening and resetting in a
             # hurry must not pile handlers up.

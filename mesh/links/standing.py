@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
 from dataclasses import dataclass
 
 from mesh.capability import Role
-from mesh.errors import RecordRejected
-from mesh.identity.grants import GRANTED_ROLES, check_grant, decode_grant
-from mesh.ids import MeshId
+from mesh.identity.grants import GRANTED_ROLES
+from mesh.identity.trust import Credentials, Trust
 from mesh.wire.hello import Hello
 
 
@@ -19,30 +18,20 @@ class Standing:
     roles: tuple[Role, ...]
     """Claimed, and granted where a grant is needed."""
     granted: frozenset[Role]
-    """Roles that a valid grant gives, whether claimed or not."""
+    """Roles that a valid grant gives, whether claimed or not; empty: the peer is no member."""
     rejected: tuple[str, ...] = ()
     """Why grants were not believed, for people."""
+    until: float = math.inf
+    """Unix seconds at which it has to be weighed again, since a grant ends."""
 
 
-def weigh(
-    hello: Hello, *, mesh_id: MeshId, now_wall: float, revoked: Collection[str] = frozenset()
-) -> Standing:
+def weigh(hello: Hello, trust: Trust) -> Standing:
     """Check the grants in a hello and keep the roles that are allowed."""
-    granted: set[Role] = set()
-    rejected: list[str] = []
-    for encoded in hello.grants:
-        try:
-            grant = decode_grant(encoded)
-            granted.update(
-                check_grant(
-                    grant,
-                    mesh_id=mesh_id,
-                    node_id=hello.node_id,
-                    now_wall=now_wall,
-                    revoked=revoked,
-                )
-            )
-        except RecordRejected as error:
-            rejected.append(str(error))
+    return standing_of(hello, trust.weigh(hello.node_id, hello.grants))
+
+
+def standing_of(hello: Hello, credentials: Credentials) -> Standing:
+    """The same when the grants were checked already."""
+    granted = credentials.granted
     roles = tuple(role for role in hello.roles if role in granted or role not in GRANTED_ROLES)
-    return Standing(roles, frozenset(granted), tuple(rejected))
+    return Standing(roles, granted, credentials.rejected, credentials.until)

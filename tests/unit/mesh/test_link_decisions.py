@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mesh.capability import Role
 from mesh.identity.grants import encode_grant, issue_grant
 from mesh.identity.keys import NodeKey, RootKey
+from mesh.identity.trust import Trust
 from mesh.ids import NodeId
 from mesh.links.addresses import listening_urls
 from mesh.links.arbitration import LinkFacts, Verdict, arbitrate
@@ -125,6 +126,7 @@ def test_the_longest_unused_links_go_first_and_pinned_or_busy_ones_stay() -> Non
 # ── roles ───────────────────────────────────────────────────────────────────────────────────────
 
 ROOT, NODE = RootKey.generate(), NodeKey.generate()
+TRUST = Trust(ROOT.mesh_id, wall=lambda: 1e9)
 COORDINATOR: tuple[Role, ...] = ("coordinator",)
 
 
@@ -153,9 +155,9 @@ def grant(*, root: RootKey = ROOT, node: NodeKey = NODE, not_after: float = 2e9)
 
 
 def test_open_roles_are_believed_and_granted_ones_need_their_grant() -> None:
-    without = weigh(hello(), mesh_id=ROOT.mesh_id, now_wall=1e9)
+    without = weigh(hello(), TRUST)
     assert without.roles == ("worker", "gateway")
-    granted = weigh(hello(grant()), mesh_id=ROOT.mesh_id, now_wall=1e9)
+    granted = weigh(hello(grant()), TRUST)
     assert granted.roles == ("worker", "gateway", "coordinator")
     assert granted.granted == {"coordinator"}
     assert granted.rejected == ()
@@ -172,7 +174,7 @@ def test_open_roles_are_believed_and_granted_ones_need_their_grant() -> None:
     ],
 )
 def test_a_bad_grant_costs_the_role_not_the_link(encoded: bytes, reason: str) -> None:
-    standing = weigh(hello(encoded), mesh_id=ROOT.mesh_id, now_wall=1e9)
+    standing = weigh(hello(encoded), TRUST)
     assert standing.roles == ("worker", "gateway")
     assert reason in standing.rejected[0]
 
