@@ -151,6 +151,10 @@ class Admissions(Protocol):
         """Every node that joined by a ticket and was not revoked."""
         ...
 
+    async def revoked(self) -> Sequence[RevokedNode]:
+        """Every node that was revoked and is remembered."""
+        ...
+
     async def audit(self, after: int, most: int) -> Sequence[AuditRow]:
         """Changes with numbers above `after`, the newest first."""
         ...

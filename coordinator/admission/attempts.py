@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from dht.allowance import Allowance
 from mesh.ids import NodeId
 
@@ -39,11 +37,3 @@ class Attempts:
         """A secret that is none came from there."""
         self._nodes.reserve(node, WRONG_COST, now)
         self._sources.reserve(NodeId(source), WRONG_COST, now)
-
-
-def source_of(remote: str) -> str:
-    """Whose requests are counted together: the address without the port; of IPv6 the /64."""
-    host = urlsplit(remote).hostname or remote
-    if ":" not in host:
-        return host
-    return ":".join(host.split("%")[0].split(":")[:4])

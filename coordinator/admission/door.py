@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from coordinator.admission.attempts import Attempts, source_of
+from coordinator.admission.attempts import Attempts
 from coordinator.admission.desk import AdmissionDesk, CannotSign
 from mesh.admission import AdmissionRefused
 from mesh.clock import Clock
@@ -50,14 +50,16 @@ class AdmissionDoor:
         *,
         desk: AdmissionDesk,
         is_admin: Callable[[Link], bool],
-        remote_of: Callable[[Link], str],
+        source_of: Callable[[Link], str],
         signers: Callable[[Sequence[str]], Sequence[Contact]],
         clock: Clock,
     ) -> None:
-        """`signers` names other coordinators whose own grants let them sign for such roles."""
+        """`source_of` gives the host that a link comes from; `signers` names other coordinators
+        whose own grants let them sign for such roles.
+        """
         self._desk = desk
         self._is_admin = is_admin
-        self._remote_of = remote_of
+        self._source_of = source_of
         self._signers = signers
         self._clock = clock
         self._attempts = Attempts()
@@ -83,7 +85,7 @@ class AdmissionDoor:
         return await self._administer(link.peer, request)
 
     async def _admit(self, link: Link, request: Redeem | Renew) -> Answer:
-        node, source = link.peer, source_of(self._remote_of(link))
+        node, source = link.peer, self._source_of(link)
         if not self._attempts.allow(node, source, self._clock.now()):
             raise AdmissionRefused("too_many")
         try:

@@ -11,6 +11,7 @@ import pytest
 from coordinator.admission.desk import AdmissionDesk, Issuer
 from coordinator.state import changes
 from mesh.admission import AdmissionRefused
+from mesh.capability import Role
 from mesh.errors import RecordRejected
 from mesh.identity.grants import Grant, check_grant, decode_grant, issue_grant
 from mesh.identity.keys import NodeKey, RootKey
@@ -42,7 +43,7 @@ class Admitting:
 
     def desk(self, node: Coordinator, *, admin: bool = True) -> AdmissionDesk:
         key = NodeKey.generate()
-        roles = ("coordinator", "admin") if admin else ("coordinator",)
+        roles: tuple[Role, ...] = ("coordinator", "admin") if admin else ("coordinator",)
         grant = issue_grant(
             self.root,
             mesh_id=self.root.mesh_id,
@@ -128,7 +129,7 @@ def test_the_check_goes_red_when_uses_are_not_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deliberate bug: each coordinator counts for itself, on its copy of the ticket."""
-    redeem = changes.redeem
+    redeem = changes.redeem  # type: ignore[attr-defined]
 
     def forgetful(connection, change, at):  # type: ignore[no-untyped-def]
         outcome = redeem(connection, change, at)
