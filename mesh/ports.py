@@ -98,6 +98,11 @@ class Link(Protocol):
         """By which address this side reached the peer; None when the peer dialled."""
         ...
 
+    @property
+    def relayed(self) -> bool:
+        """Whether its bytes pass a relay."""
+        ...
+
     def open(self, kind: StreamKind, *, priority: Priority = Priority.CHUNK) -> Stream:
         """Start a stream without waiting. Raises LinkClosed."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from mesh.identity.keys import NodeKey
 from mesh.identity.trust import Trust
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
+from mesh.links.address_choice import OwnPlace, choose_addresses
 from mesh.links.addresses import listening_urls
 from mesh.links.dialling import Dialler
 from mesh.links.entrance import Entrance
@@ -86,7 +88,8 @@ class LinkPool:
         self._health = health or LocalHealth()
         self._tasks = Tasks("links")
         self._roster = Roster()
-        self._pinned: set[NodeId] = set()
+        self._pinned: Counter[NodeId] = Counter()
+        """How many parts of this node want the link to each."""
         self._serving = Serving(self._tasks)
         self._held: set[MeshLink] = set()
         """Links whose pipe is not gone yet."""
@@ -96,6 +99,10 @@ class LinkPool:
         self._port = 0
         self._addresses: tuple[str, ...] = ()
         self._addresses_until = float("-inf")
+        self.place: Callable[[], OwnPlace] = OwnPlace
+        """Where this node is, for choosing among a peer's addresses."""
+        self.address_book: Callable[[NodeId], Sequence[str]] = lambda node: ()
+        """Where else a relay may be dialled than its address says."""
         self.metrics = LinkMetrics()
         self._reception = Reception(
             key=key,
@@ -128,7 +135,7 @@ class LinkPool:
         self.relaying = Relaying(
             relays,
             rendezvous=self.rendezvous,
-            connect=lambda node, addresses, seconds: self.connect(node, addresses, timeout=seconds),
+            connect=self._connect_relay,
             open_pipe=self._open_pipe,
             accept=self._entrance.accept_handshake,
             clock=self._clock,
@@ -216,7 +223,9 @@ class LinkPool:
         self._roster.watch(watcher)
 
     def pin(self, node: NodeId, pinned: bool = True) -> None:
-        (self._pinned.add if pinned else self._pinned.discard)(node)
+        self._pinned[node] += 1 if pinned else -1
+        if self._pinned[node] <= 0:
+            del self._pinned[node]
 
     async def connect(
         self, node: NodeId | None, addresses: Sequence[str], *, timeout: float = 5.0
@@ -226,7 +235,8 @@ class LinkPool:
             raise DialError("that is this node itself")
         link = self._known(node, addresses)
         if link is None:
-            link = await self._dialler.connect(node, addresses, timeout=timeout)
+            chosen = choose_addresses(self.place(), addresses)
+            link = await self._dialler.connect(node, chosen, timeout=timeout)
         return link
 
     async def apply(
@@ -243,7 +253,8 @@ class LinkPool:
         self, node: NodeId, addresses: Sequence[str], *, timeout: float = 5.0
     ) -> MeshLink:
         """Replace a relayed link by a direct one; its streams end in peace. Raises DialError."""
-        direct = [address for address in addresses if not address.startswith("relay:")]
+        chosen = choose_addresses(self.place(), addresses)
+        direct = [address for address in chosen if not address.startswith("relay:")]
         return await self._dialler.connect(node, direct, timeout=timeout)
 
     async def accept_websocket(self, request: web.Request) -> web.StreamResponse:
@@ -272,6 +283,12 @@ class LinkPool:
             raise ConfigError(
                 "mesh", f"{host}:{port}", f"{reason}; give a free port of this machine"
             ) from None
+
+    async def _connect_relay(
+        self, relay: NodeId, addresses: tuple[str, ...], seconds: float
+    ) -> MeshLink:
+        known = [each for each in self.address_book(relay) if not each.startswith("relay:")]
+        return await self.connect(relay, (*addresses, *known), timeout=seconds)
 
     async def _open_pipe(self, address: Address) -> Pipe:
         if address.scheme == "relay":

@@ -141,7 +141,7 @@ class RelayDesk:
                 )
             )
         mine, theirs = circuit.tokens
-        incoming = wire.Incoming(theirs, link.peer, tuple(link.hello.addresses))
+        incoming = wire.Incoming(theirs, link.peer)
         self._tasks.spawn(self._announce(circuit, target, incoming), "circuit")
         return mine
 

@@ -23,7 +23,7 @@ RESERVED, CIRCUIT, ACCEPTED, REFUSED = 17, 18, 19, 20
 MAGIC = b"DEr1"
 TOKEN_BYTES = 16
 PREAMBLE_BYTES = len(MAGIC) + TOKEN_BYTES
-MAX_MESSAGE = 8 * 1024
+MAX_MESSAGE = 1024
 MAX_REASON = 200
 
 
@@ -41,14 +41,10 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """`origin` wants to reach you: open a pipe to me with this token.
-
-    `addresses` are where the origin says that it accepts links itself.
-    """
+    """`origin` wants to reach you: open a pipe to me with this token."""
 
     token: bytes
     origin: NodeId
-    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +84,8 @@ def encode_request(request: Request) -> bytes:
             parts: list[Any] = [RESERVE]
         case Connect(node):
             parts = [CONNECT, bytes.fromhex(node)]
-        case Incoming(token, origin, addresses):
-            parts = [INCOMING, token, bytes.fromhex(origin), list(addresses)]
+        case Incoming(token, origin):
+            parts = [INCOMING, token, bytes.fromhex(origin)]
     return fields.pack(parts)
 
 
@@ -101,9 +97,9 @@ def decode_request(data: bytes) -> Request:
         return Reserve()
     if number == CONNECT and len(parts) > 1:
         return Connect(fields.node_id(parts[1]))
-    if number == INCOMING and len(parts) > 3:
+    if number == INCOMING and len(parts) > 2:
         token = fields.raw(parts[1], most=TOKEN_BYTES, exactly=True)
-        return Incoming(token, fields.node_id(parts[2]), fields.addresses(parts[3]))
+        return Incoming(token, fields.node_id(parts[2]))
     raise WireError("an unknown request about relaying")
 
 
