@@ -25,6 +25,7 @@ from node.gateway.server import Server
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
 from node.gateway.text_handlers import TextHandlers
+from node.gateway.tls_files import TlsFiles
 from node.gateway.why_handler import PREFIX, WhyHandler
 
 
@@ -106,9 +107,21 @@ class Gateway:
         """Numbers of the listening sockets."""
         return self._server.descriptors
 
-    async def start(self, host: str, port: int, *, inherited: socket.socket | None = None) -> None:
+    @property
+    def beside(self) -> int:
+        """The loopback port without TLS beside a port with it; 0 when there is none."""
+        return self._server.beside
+
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        inherited: socket.socket | None = None,
+        tls: TlsFiles | None = None,
+    ) -> None:
         """Listen; port 0 picks a free one, `inherited` listens already. Raises OSError."""
-        await self._server.start(host, port, inherited=inherited)
+        await self._server.start(host, port, inherited=inherited, tls=tls)
 
     def take(self, transport: asyncio.Transport) -> None:
         """Serve a connection that came through a door: its get_extra_info tells DOOR."""

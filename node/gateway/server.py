@@ -17,6 +17,8 @@ from node.gateway.http_bytes import whole_response
 from node.gateway.http_head import PlainHead
 from node.gateway.lean_connection import LeanConnection, Surroundings
 from node.gateway.settings import GatewaySettings
+from node.gateway.tls_files import TlsFiles
+from node.gateway.tls_port import TlsPort
 
 BACKLOG = 1024
 SWEEP_SECONDS = 0.5
@@ -43,6 +45,9 @@ class Server:
         self._lean = lean
         self._connections: set[LeanConnection] = set()
         self._listener: asyncio.Server | None = None
+        self._beside: asyncio.Server | None = None
+        """With TLS: without it, for programs on this machine."""
+        self._tls: TlsPort | None = None
         self._full = FullServer(
             application=application,
             settings=settings,
@@ -65,9 +70,15 @@ class Server:
         return [listening.getsockname()[:2] for listening in sockets]
 
     @property
+    def beside(self) -> int:
+        """The loopback port without TLS beside a port with it; 0 when there is none."""
+        return int(self._beside.sockets[0].getsockname()[1]) if self._beside is not None else 0
+
+    @property
     def open_connections(self) -> int:
         """Client connections, handed over or not."""
-        return len(self._connections) + len(self._full)
+        shaking = self._tls.shaking if self._tls is not None else 0
+        return len(self._connections) + len(self._full) + shaking
 
     @property
     def descriptors(self) -> list[int]:
@@ -75,27 +86,42 @@ class Server:
         sockets = self._listener.sockets if self._listener is not None else ()
         return [listening.fileno() for listening in sockets]
 
-    async def start(self, host: str, port: int, *, inherited: socket.socket | None = None) -> None:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        inherited: socket.socket | None = None,
+        tls: TlsFiles | None = None,
+    ) -> None:
         """Listen, on a socket that does already if one is given. Raises OSError."""
         loop = asyncio.get_running_loop()
+        accept = self._accept
+        if tls is not None:
+            self._tls = TlsPort(tls, self._tasks, self.place)
+            accept = self._tls.accept
+            self._beside = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=BACKLOG)
         if inherited is not None:
             self._listener = await loop.create_server(
-                self._accept, sock=inherited, backlog=BACKLOG, start_serving=False
+                accept, sock=inherited, backlog=BACKLOG, start_serving=False
             )
         else:
             self._listener = await loop.create_server(
-                self._accept, host or None, port, backlog=BACKLOG, start_serving=False
+                accept, host or None, port, backlog=BACKLOG, start_serving=False
             )
         for listening in self._listener.sockets:
             _bound_unsent(listening)
         self._application.loopback_only = all(is_loopback(name) for name, _ in self.addresses)
         await self._listener.start_serving()
         self._tasks.supervise(self._sweep, "sweep")
+        if self._tls is not None:
+            self._tasks.supervise(self._tls.watch, "certificate")
 
     def stop_accepting(self) -> None:
         """Close the port and idle connections; what is being served goes on."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in (self._listener, self._beside):
+            if listener is not None:
+                listener.close()
         for connection in list(self._connections):
             connection.retire()
         self._full.retire()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -61,10 +62,10 @@ class TlsFiles:
 def _read(certificate: Path, key: Path) -> tuple[ssl.SSLContext, datetime]:
     """A context that is ready to serve, and when its certificate ends. Raises TlsFault."""
     leaf = _leaf(certificate)
-    private = _private_key(key)
+    own = _own_public_key(key)
     mine, shown = (
         public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        for public in (private, leaf.public_key())
+        for public in (own, leaf.public_key())
     )
     if mine != shown:
         raise TlsFault(key, f"the key does not belong to the certificate in {certificate}")
@@ -93,7 +94,7 @@ def _leaf(path: Path) -> x509.Certificate:
         ) from None
 
 
-def _private_key(path: Path):  # type: ignore[no-untyped-def]
+def _own_public_key(path: Path) -> PublicKeyTypes:
     words = "the file holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
     try:
         return load_pem_private_key(_content(path), None).public_key()

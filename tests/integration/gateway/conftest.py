@@ -12,6 +12,7 @@ import pytest
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
 from node.gateway.settings import GatewaySettings, Health, Suppliers
+from node.gateway.tls_files import TlsFiles
 from tests.integration.gateway.twins import (
     NODE,
     WORKER,
@@ -60,6 +61,7 @@ async def open_door(lean: bool) -> AsyncIterator[Opener]:
         settings: GatewaySettings | None = None,
         accounts: LocalAccounts | None = None,
         host: str = "127.0.0.1",
+        tls: TlsFiles | None = None,
         **options: Any,
     ) -> Door:
         dispatch = ScriptedDispatch()
@@ -80,7 +82,7 @@ async def open_door(lean: bool) -> AsyncIterator[Opener]:
             lean=lean,
             **options,
         )
-        await gateway.start(host, 0)
+        await gateway.start(host, 0, tls=tls)
         door = Door(gateway, dispatch, aiohttp.ClientSession(), health)
         doors.append(door)
         return door
