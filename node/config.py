@@ -17,6 +17,7 @@ from node.config_addresses import (
     parse_engine,
     parse_origin,
 )
+from node.config_door import DoorSettings, check_door
 from node.config_network import NetworkSettings
 from node.config_sources import (
     Given,
@@ -42,6 +43,7 @@ from node.config_values import (
     parse_size,
 )
 from node.environment import environment
+from node.network import is_founded
 from node.setting import setting
 from services.schedule import Window, parse_window
 
@@ -62,7 +64,7 @@ def parse_hours(raw: object) -> Window:
         raise BadValue(raw, str(error)) from None
 
 
-class Config(NetworkSettings):
+class Config(NetworkSettings, DoorSettings):
     """One node's settings. Build it with `load_config`, which names the origin of a wrong value."""
 
     data_dir: Annotated[Path, PlainValidator(parse_path)] = setting(
@@ -233,6 +235,7 @@ class Config(NetworkSettings):
             )
         if not self.roles:
             raise BadValue("", f"give one or more of {', '.join(get_args(Role))}", setting="roles")
+        check_door(self, access=self.access, founded=is_founded(self.network))
         self._check_engines()
         return self
 

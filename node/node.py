@@ -17,6 +17,7 @@ from node.banner import Banner
 from node.config import Config
 from node.config_addresses import Address
 from node.coordinating import Coordinating
+from node.door.doors import Doors
 from node.gateway.gateway import Gateway
 from node.parts import Discovery, Work
 from node.report import Report
@@ -43,6 +44,7 @@ class ElectronsNode:
         work: Work,
         report: Report,
         gateway: Gateway,
+        doors: Doors,
         coordinating: Coordinating | None,
         tasks: Tasks,
     ) -> None:
@@ -54,6 +56,7 @@ class ElectronsNode:
         self._work = work
         self._report = report
         self._gateway = gateway
+        self._doors = doors
         self._coordinating = coordinating
         self._tasks = tasks
         self._closing = AsyncExitStack()
@@ -105,6 +108,8 @@ class ElectronsNode:
         closing.push_async_callback(self._gateway.close)
         address = self._config.http
         await self._gateway.start(address.host, address.port, inherited=self._inherited)
+        closing.push_async_callback(self._doors.close)
+        await self._doors.start()
         await probing
         await take_stock(work.activation, self._report.hardware, self._config)
         closing.push_async_callback(discovery.bootstrap.close)
@@ -128,7 +133,11 @@ class ElectronsNode:
 
         The sockets are copies that stay open: who connects meanwhile waits for the successor.
         """
-        listening = {"http": self._gateway.descriptors, "mesh": self._links.descriptors}
+        listening = {
+            "http": self._gateway.descriptors,
+            "mesh": self._links.descriptors,
+            "door": self._doors.descriptors,
+        }
         copies = {name: copy_listening(numbers) for name, numbers in listening.items()}
         host = self._work.host
         try:

@@ -13,6 +13,7 @@ from node.banner import Banner
 from node.config import Config
 from node.coordinating import GroupDesk
 from node.dispatch.candidates import AUTO
+from node.door.doors import Doors
 from node.gateway.owner_handlers import availability_object, limits_object
 from node.gateway.settings import Health
 from node.hardware.hardware import Hardware
@@ -36,6 +37,7 @@ class Report:
         discovery: Discovery,
         work: Work,
         group: GroupDesk,
+        doors: Doors,
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         """`trouble` tells what is wrong with this node's own health."""
@@ -43,6 +45,7 @@ class Report:
         self._roles = roles
         self._standing = standing
         self._group = group
+        self._doors = doors
         self._links = links
         self._directory = discovery.directory
         self._table = discovery.table
@@ -102,7 +105,7 @@ class Report:
         ]
         lacking = missing_grants(self._config.built_roles, self._standing)
         conflicts = [conflict.text for conflict in self._links.conflicts]
-        parts = (self._trouble(), self._registry.note(), self._group.note())
+        parts = (self._trouble(), self._registry.note(), self._group.note(), self._doors.note())
         degraded = [note for note in parts if note]
         engines = self._catalog.notes()
         degraded += [self._comfort.trouble] if self._comfort.trouble else []
@@ -134,6 +137,7 @@ class Report:
             "unbuilt_roles": list(self._config.unbuilt_roles),
             "addresses": list(self._reach.known.addresses),
             "reach": self._reach.facts(),
+            "doors": self._doors.facts(),
             "availability": availability_object(self._comfort.availability),
             "limits": limits_object(self._comfort.limits),
             "in_flight": self._host.in_flight,
@@ -159,6 +163,7 @@ class Report:
         }
         figures |= self._registry.counters()
         figures |= self._group.counters()
+        figures |= self._doors.counters()
         figures |= self._reach.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
         figures |= _plain_figures("dht", asdict(self._table.counters))

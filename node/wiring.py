@@ -37,6 +37,7 @@ from node.config import Config
 from node.coordinating import Coordinating, GroupDesk, build_coordinating
 from node.coverage import AssignmentDoor, CoverageDesk
 from node.dispatch.mesh_dispatch import MeshDispatch
+from node.door.building import build_doors
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
 from node.gateway.group_handlers import GroupHandlers
@@ -113,6 +114,14 @@ def build(config: Config) -> ElectronsNode:
     work = _build_work(base, discovery)
     coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
     group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
+    doors = build_doors(
+        config,
+        links=base.links,
+        peers=discovery.directory.view.peers,
+        take=lambda transport: gateway.take(transport),
+        tasks=base.tasks,
+        inherited=base.inherited.get("door"),
+    )
     report = Report(
         config=config,
         roles=base.roles,
@@ -121,9 +130,11 @@ def build(config: Config) -> ElectronsNode:
         discovery=discovery,
         work=work,
         group=group,
+        doors=doors,
         trouble=base.trouble,
     )
     token = secrets.token_urlsafe(32)
+    gateway = _build_gateway(base, discovery, work, report, token, coordinating, group)
     return ElectronsNode(
         config=config,
         roles=base.roles,
@@ -133,7 +144,8 @@ def build(config: Config) -> ElectronsNode:
         discovery=discovery,
         work=work,
         report=report,
-        gateway=_build_gateway(base, discovery, work, report, token, coordinating, group),
+        gateway=gateway,
+        doors=doors,
         coordinating=coordinating,
         tasks=base.tasks,
     )

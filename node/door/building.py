@@ -1,0 +1,102 @@
+"""Builds a node's doors from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from random import Random
+
+from mesh.capability import Peer
+from mesh.clock import SystemClock
+from mesh.lifecycle import Tasks
+from mesh.links.link import MeshLink
+from mesh.links.pipe import Pipe
+from mesh.links.pool import LinkPool
+from mesh.ports import Link
+from node.config import Config
+from node.door.certificate import DoorCertificate, now_utc, own_certificate
+from node.door.doors import Doors
+from node.door.holder import DoorHolder
+from node.door.keeper import DoorKeeper, DoorTerms
+from node.network import is_founded
+
+
+def build_doors(
+    config: Config,
+    *,
+    links: LinkPool,
+    peers: Callable[[], Sequence[Peer]],
+    take: Callable[[asyncio.Transport], None],
+    tasks: Tasks,
+    inherited: socket.socket | None,
+) -> Doors:
+    """`take` serves HTTP on a connection; `inherited` is a door that listens already."""
+    keeper = _build_keeper(config, links, tasks, inherited)
+    holder = _build_holder(config, links, peers, take, tasks)
+    return Doors(links, keeper, holder)
+
+
+def _build_keeper(
+    config: Config,
+    links: LinkPool,
+    tasks: Tasks,
+    inherited: socket.socket | None,
+) -> DoorKeeper | None:
+    if config.door is None or config.door_domain is None:
+        return None
+    founded = is_founded(config.network)
+
+    def may_hold(link: Link) -> str:
+        assert isinstance(link, MeshLink)
+        stranger = founded and not link.standing.granted
+        return "only members of this mesh get a name here" if stranger else ""
+
+    return DoorKeeper(
+        DoorTerms(
+            config.door.host, config.door.port, config.door_domain.name, config.door_domain.port
+        ),
+        links=links,
+        rendezvous=links.rendezvous,
+        may_hold=may_hold,
+        source_of=_source_of,
+        clock=SystemClock(),
+        tasks=tasks,
+        inherited=inherited,
+    )
+
+
+def _build_holder(
+    config: Config,
+    links: LinkPool,
+    peers: Callable[[], Sequence[Peer]],
+    take: Callable[[asyncio.Transport], None],
+    tasks: Tasks,
+) -> DoorHolder | None:
+    if config.public_door is None:
+        return None
+
+    async def open_pipe(link: Link, token: bytes) -> Pipe:
+        assert isinstance(link, MeshLink)
+        return await links.relaying.path.open_back(link, token)
+
+    def certify(name: str) -> DoorCertificate:
+        return own_certificate(config.data_dir, name, now_utc())
+
+    return DoorHolder(
+        choice=config.public_door,
+        label=config.public_name,
+        founded=is_founded(config.network),
+        links=links,
+        peers=peers,
+        open_pipe=open_pipe,
+        certify=certify,
+        take=take,
+        tasks=tasks,
+        rng=Random(),
+    )
+
+
+def _source_of(link: Link) -> str:
+    assert isinstance(link, MeshLink)
+    return link.source
