@@ -1,0 +1,271 @@
+"""Real nodes in an internet of namespaces: public ones, and private ones that nobody can dial."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import aiohttp
+
+from chaos.connect_proxy import ConnectProxy
+from chaos.lab_engine import URL, LabEngine, model_of
+from chaos.nat_lab import Home, LabHost, NatLab
+from chaos.nat_rules import NatKind
+from chaos.nodes import Node, Nodes, open_nodes
+
+MESH_PORT, HTTP_PORT = 443, 8443
+"""Of public nodes: what an office's proxy lets through."""
+STARTED_AT_ONCE = 3
+POLL_SECONDS = 0.25
+
+
+@dataclass
+class Site:
+    """A machine of the lab with a node on it."""
+
+    host: LabHost
+    node: Node
+    session: aiohttp.ClientSession
+    """Asks from the machine itself."""
+    home: Home | None = None
+    engine: LabEngine | None = None
+    proxy: ConnectProxy | None = None
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    @property
+    def model(self) -> str:
+        """That only this machine can serve."""
+        return model_of(self.host)
+
+    @property
+    def outside(self) -> str:
+        """Under which address the public sees it, one router deep."""
+        return self.home.outside if self.home else self.host.address
+
+    async def get(self, path: str) -> Any:
+        """JSON that the node answers with."""
+        async with self.session.get(f"{self.node.http}{path}") as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def peers(self) -> dict[str, dict[str, Any]]:
+        """Whom the node sees, by node id."""
+        return {peer["node_id"]: peer for peer in (await self.get("/api/peers"))["peers"]}
+
+    async def metrics(self) -> dict[str, float]:
+        """All figures of the node, without labels and help."""
+        async with self.session.get(f"{self.node.http}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        pairs = [line.rsplit(" ", 1) for line in lines if line and not line.startswith("#")]
+        return {name.removeprefix("electrons_"): float(value) for name, value in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One streamed answer. `problem` is empty when it came in full from the right node."""
+
+    problem: str = ""
+    first_after: float = 0.0
+    """Seconds until the first token."""
+    longest_gap: float = 0.0
+    resumed: int = 0
+    text: str = ""
+
+
+@dataclass
+class ReachMesh:
+    """All sites of one mesh."""
+
+    lab: NatLab
+    nodes: Nodes
+    public: list[Site] = field(default_factory=list)
+    private: list[Site] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[tuple[Site, Site]]:
+        """Who asks and who serves: every two private nodes, both ways."""
+        return [(one, other) for one in self.private for other in self.private if one is not other]
+
+    async def start(self) -> None:
+        """Public nodes first; all others join through them."""
+        for number, site in enumerate(self.public):
+            await site.node.start([other.node for other in self.public[:number]])
+        doors = [site.node for site in self.public]
+        free = asyncio.Semaphore(STARTED_AT_ONCE)
+
+        async def start(site: Site) -> None:
+            async with free:
+                await site.node.start(doors)
+
+        async with asyncio.TaskGroup() as group:
+            for site in self.private:
+                group.create_task(start(site))
+
+    async def until_known(self, seconds: float) -> float:
+        """Return when every node knows what all private ones serve, with the seconds it took.
+
+        Raises TimeoutError, naming who does not know whom.
+        """
+        began = time.monotonic()
+        while missing := await self._unknown():
+            if time.monotonic() - began > seconds:
+                raise TimeoutError(f"models not known after {seconds} s: {missing}")
+            await asyncio.sleep(POLL_SECONDS)
+        return time.monotonic() - began
+
+    async def linked_pairs(self) -> set[tuple[str, str]]:
+        """Private pairs with a link between them, as the first of each sees it."""
+        linked = set()
+        for one, other in self.pairs:
+            peer = (await one.peers()).get(other.node.node_id)
+            if peer is not None and peer["linked"]:
+                linked.add((one.name, other.name))
+        return linked
+
+    async def _unknown(self) -> list[str]:
+        missing = []
+        for one in self.private:
+            seen = await one.peers()
+            for other in self.private:
+                models = seen.get(other.node.node_id, {}).get("models", [])
+                if one is not other and other.model not in models:
+                    missing.append(f"{one.name} of {other.name}")
+        return missing
+
+
+async def ask(
+    one: Site, other: Site, prompt: str, *, tokens: int = 4, patience: float = 20.0
+) -> Told:
+    """A streamed job at one machine's gateway that only the other machine can do."""
+    body = {
+        "model": other.model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": tokens,
+        "stream": True,
+    }
+    story = _Story(time.monotonic())
+    try:
+        async with (
+            asyncio.timeout(patience),
+            one.session.post(f"{one.node.http}/v1/chat/completions", json=body) as answer,
+        ):
+            if answer.status != 200:
+                return Told(f"status {answer.status}: {(await answer.text())[:200]}")
+            if answer.headers.get("x-electrons-node") != other.node.node_id:
+                return Told(f"done by {answer.headers.get('x-electrons-node')}")
+            async for line in answer.content:
+                story.take(line.decode().strip())
+    except aiohttp.ClientError as error:
+        return story.told(f"{type(error).__name__}: {error}")
+    except TimeoutError:
+        return story.told(f"no answer within {patience} s")
+    return story.told("" if story.done else story.problem or "the stream broke off")
+
+
+class _Story:
+    """Lines of one stream as they come."""
+
+    def __init__(self, began: float) -> None:
+        self.done = False
+        self.problem = ""
+        self._times = [began]
+        self._resumed = 0
+        self._text = ""
+
+    def take(self, line: str) -> None:
+        self._resumed += line.startswith(": resumed")
+        self.done = self.done or line == "data: [DONE]"
+        if not line.startswith("data: {"):
+            return
+        event = json.loads(line[6:])
+        if "error" in event:
+            self.problem = f"error event: {event['error']}"
+        text = "".join(each["delta"].get("content") or "" for each in event.get("choices", ()))
+        if text:
+            self._text += text
+            self._times.append(time.monotonic())
+
+    def told(self, problem: str) -> Told:
+        times = self._times
+        gaps = [later - earlier for earlier, later in pairwise(times[1:])]
+        first = times[1] - times[0] if len(times) > 1 else 0.0
+        return Told(problem, first, max(gaps, default=0.0), self._resumed, self._text)
+
+
+def session_of(host: LabHost) -> aiohttp.ClientSession:
+    """Its connections begin on that machine."""
+
+    def make(address: Any) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        with host.namespace.inside():
+            way = socket.socket(family, kind, protocol)
+        way.setblocking(False)
+        return way
+
+    connector = aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=make)
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60))
+
+
+@asynccontextmanager
+async def reach_mesh(
+    public: int, kinds: Sequence[tuple[str, NatKind]], public_words: Sequence[str]
+) -> AsyncIterator[ReachMesh]:
+    """A mesh that is not started: public nodes with these words, and one home of each kind."""
+    lab = NatLab()
+    try:
+        async with AsyncExitStack() as stack, open_nodes() as nodes:
+            mesh = ReachMesh(lab, nodes)
+            for number in range(public):
+                host = lab.add_public(f"public-{number}")
+                words = ("--engine", "none", *public_words)
+                ports = ("--mesh", f"{host.address}:{MESH_PORT}")
+                doors = ("--http", f"{host.address}:{HTTP_PORT}")
+                node = _node(nodes, host, (*words, *ports, *doors))
+                session = await stack.enter_async_context(session_of(host))
+                mesh.public.append(Site(host, node, session))
+            for name, kind in kinds:
+                mesh.private.append(await _private(stack, lab, nodes, name, kind))
+            yield mesh
+    finally:
+        lab.close()
+
+
+async def _private(
+    stack: AsyncExitStack, lab: NatLab, nodes: Nodes, name: str, kind: NatKind
+) -> Site:
+    home = lab.add_home(name, kind)
+    host = home.add_host(name)
+    engine = await stack.enter_async_context(LabEngine(host))
+    proxy = None
+    words: tuple[str, ...] = ()
+    if kind is NatKind.PROXY:
+        proxy = await stack.enter_async_context(ConnectProxy(home))
+        words = ("env", f"HTTPS_PROXY={proxy.url}", f"HTTP_PROXY={proxy.url}")
+    node = _node(nodes, host, ("--engine", URL), words)
+    session = await stack.enter_async_context(session_of(host))
+    return Site(host, node, session, home, engine, proxy)
+
+
+def _node(
+    nodes: Nodes, host: LabHost, arguments: Sequence[str], before: Sequence[str] = ()
+) -> Node:
+    enter = (*host.enter, *before)
+    return nodes.add("--access", "open", *arguments, enter=enter, host=host.address)
+
+
+def tell(words: str) -> None:
+    """Progress, for people."""
+    with contextlib.suppress(BrokenPipeError):
+        print(words, file=sys.stderr, flush=True)
