@@ -1,20 +1,32 @@
-"""The roles this node was granted: from the settings and from a file in its data folder."""
+"""What this node was granted: from the settings, from a file in its data folder, while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.capability import Role
 from mesh.errors import ConfigError, RecordRejected
 from mesh.identity.charter import Charter, check_charter, decode_charter
-from mesh.identity.grants import CLOCK_TOLERANCE, GRANTED_ROLES, encode_grant
+from mesh.identity.grants import (
+    ALL_ROLES,
+    CLOCK_TOLERANCE,
+    GRANTED_ROLES,
+    Grant,
+    decode_grant,
+    encode_grant,
+)
 from mesh.identity.private_file import read_private, write_private
 from mesh.ids import MeshId, NodeId
+from node.network import is_founded
 
 GRANTS_FILE = "grants"
 WHAT = "the file of grants"
+TAKEN_WHEN_GRANTED: tuple[Role, ...] = ("coordinator", "relay")
+FREE_WITHOUT_ROOT: frozenset[Role] = frozenset({"relay"})
+"""Roles that need no grant in a mesh known by name only, where nobody could give one: a relay sees
+what any stranger on the way sees."""
 MAX_CHARTERS = 16
 """Grants one node holds; the newest are kept."""
 
@@ -38,10 +50,27 @@ def read_charters(data_dir: Path) -> tuple[str, ...]:
 
 
 def keep_charter(data_dir: Path, text: str) -> None:
-    """Add a grant to the file, from which every start reads it. Raises StorageError."""
-    lines = [line for line in read_charters(data_dir) if line != text]
+    """Add a grant to the file, from which every start reads it. Raises StorageError.
+
+    Those that it makes superfluous are left out.
+    """
+    lines = [line for line in read_charters(data_dir) if not _supersedes(text, line)]
     kept = "\n".join([*lines, text][-MAX_CHARTERS:]) + "\n"
     write_private(data_dir / GRANTS_FILE, kept.encode(), WHAT)
+
+
+def _supersedes(new: str, old: str) -> bool:
+    """Whether a grant is as good as an older one, and lives as long."""
+    if new == old:
+        return True
+    try:
+        ours, theirs = decode_charter(new), decode_charter(old)
+    except RecordRejected:
+        return False
+    same = (ours.grant.mesh_id, ours.grant.node_id) == (theirs.grant.mesh_id, theirs.grant.node_id)
+    covered = set(theirs.grant.roles) <= set(ours.grant.roles)
+    longer = ours.grant.not_after >= theirs.grant.not_after
+    return same and covered and longer and (ours.founds or not theirs.founds)
 
 
 def settle_standing(
@@ -51,30 +80,85 @@ def settle_standing(
 
     Raises ConfigError for one that is forged, for another node or for another mesh.
     """
-    roles: set[Role] = set()
-    grants: list[bytes] = []
-    notes: list[str] = []
-    founds = False
-    for text in texts:
-        charter = _decode(text)
-        if now_wall > charter.grant.not_after + CLOCK_TOLERANCE:
-            given = ", ".join(charter.grant.roles)
-            notes.append(f"the grant of {given} has expired; ask the mesh's owner for another")
-            continue
-        roles.update(_check(charter, mesh_id, node_id, now_wall))
-        grants.append(encode_grant(charter.grant))
-        founds = founds or charter.founds
+    charters = [_decode(text) for text in texts]
+    expired = [each.grant for each in charters if _ended(each.grant, now_wall)]
+    valid = [each for each in charters if not _ended(each.grant, now_wall)]
+    roles = {role for each in valid for role in _check(each, mesh_id, node_id, now_wall)}
     held = tuple(sorted(role for role in roles if role in GRANTED_ROLES))
-    return Standing(held, tuple(grants), founds and "coordinator" in held, tuple(notes))
+    founds = any(each.founds for each in valid) and "coordinator" in held
+    grants = tuple(encode_grant(grant) for grant in _worth_showing([e.grant for e in valid]))
+    lapsed = {role for grant in expired for role in grant.roles if role not in roles}
+    notes = tuple(
+        f"the grant of {role} has expired; ask the mesh's owner for another"
+        for role in sorted(lapsed)
+    )
+    return Standing(held, grants, founds, notes)
+
+
+class OwnStanding:
+    """What this node may be now: grants may be renewed, and given, while it runs."""
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        given: Sequence[str],
+        mesh_id: MeshId,
+        node_id: NodeId,
+        wall: Callable[[], float],
+    ) -> None:
+        """`given` are grants from the settings. Raises StorageError or ConfigError."""
+        self._data_dir = data_dir
+        self._given = tuple(given)
+        self._mesh_id = mesh_id
+        self._node_id = node_id
+        self._wall = wall
+        self._watchers: list[Callable[[], None]] = []
+        self.current = self._settle()
+
+    @property
+    def grants(self) -> tuple[bytes, ...]:
+        """Encoded, to be shown to peers: the best first."""
+        return self.current.grants
+
+    @property
+    def ends(self) -> float:
+        """Unix seconds at which the grant that is shown first ends; 0.0 when there is none."""
+        return decode_grant(self.grants[0]).not_after if self.grants else 0.0
+
+    def accept(self, text: str) -> Standing:
+        """Keep a grant and show it from now on. Raises ConfigError when it is not for this node."""
+        _check(_decode(text), self._mesh_id, self._node_id, self._wall())
+        keep_charter(self._data_dir, text)
+        self.current = self._settle()
+        for watcher in self._watchers:
+            watcher()
+        return self.current
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Be told when another grant was accepted."""
+        self._watchers.append(watcher)
+
+    def _settle(self) -> Standing:
+        texts = (*read_charters(self._data_dir), *self._given)
+        return settle_standing(
+            texts, mesh_id=self._mesh_id, node_id=self._node_id, now_wall=self._wall()
+        )
 
 
 def take_roles(asked: Sequence[Role], standing: Standing) -> tuple[Role, ...]:
     """What the node is to the mesh: what was asked for where nothing is needed, what was granted.
 
-    Being given the coordinator's role means taking it: nobody pastes a grant by accident.
+    Being given the role of a coordinator, relay or admin means taking it: nobody pastes a grant by
+    accident.
     """
     free = [role for role in asked if role not in GRANTED_ROLES]
-    return (*free, *(("coordinator",) if "coordinator" in standing.roles else ()))
+    return (*free, *(role for role in ALL_ROLES if role in standing.roles))
+
+
+def free_roles(network: str) -> frozenset[Role]:
+    """Roles of trust that need no grant in the mesh of this name."""
+    return frozenset() if is_founded(network) else FREE_WITHOUT_ROOT
 
 
 def missing_grants(asked: Sequence[Role], standing: Standing) -> tuple[str, ...]:
@@ -84,6 +168,20 @@ def missing_grants(asked: Sequence[Role], standing: Standing) -> tuple[str, ...]
         for role in asked
         if role in GRANTED_ROLES and role not in standing.roles
     )
+
+
+def _ended(grant: Grant, now_wall: float) -> bool:
+    chain = (grant,) if grant.issuer is None else (grant, grant.issuer)
+    return any(now_wall > each.not_after + CLOCK_TOLERANCE for each in chain)
+
+
+def _worth_showing(grants: Sequence[Grant]) -> list[Grant]:
+    """Those that say something the others do not, the longest-lived first."""
+    shown: list[Grant] = []
+    for grant in sorted(grants, key=lambda each: (-each.not_after, each.serial)):
+        if not any(set(grant.roles) <= set(other.roles) for other in shown):
+            shown.append(grant)
+    return shown
 
 
 def _decode(text: str) -> Charter:

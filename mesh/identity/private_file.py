@@ -14,12 +14,15 @@ MAX_PRIVATE_FILE = 64 * 1024
 """Bytes; anything longer is not one of ours."""
 
 
-def read_private(path: Path, what: str) -> bytes | None:
-    """The file's bytes, None when there is none. Raises StorageError that says what to do."""
+def read_private(path: Path, what: str, *, most: int = MAX_PRIVATE_FILE) -> bytes | None:
+    """The file's bytes, None when there is none. Raises StorageError that says what to do.
+
+    A longer file than `most` is cut after one byte more: what it holds is not ours.
+    """
     try:
         with path.open("rb") as file:
             _check_private(os.fstat(file.fileno()), path, what)
-            return file.read(MAX_PRIVATE_FILE + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
