@@ -12,7 +12,7 @@ class Banner:
 
     node_id: str
     http: str
-    """URL of the HTTP API, the console and the gateway."""
+    """URL of the HTTP API, the console and the gateway, for programs on this machine."""
     mesh: str
     """HOST:PORT where links are taken, as bound."""
     state: str
@@ -25,6 +25,8 @@ class Banner:
     """Ids of the models this node serves itself."""
     notes: tuple[str, ...] = ()
     """What the user should know: an engine that does not answer, a role not yet built."""
+    https: str = ""
+    """The same for others, where the port speaks TLS."""
 
 
 STATES = {
@@ -63,6 +65,7 @@ def _facts(banner: Banner) -> list[str]:
         ("node", banner.node_id),
         ("network", f"{banner.network} ({STATES.get(banner.state, banner.state)})"),
         ("http", f"{banner.http} (API, console at /)"),
+        ("https", banner.https and f"{banner.https} (for other machines)"),
         ("mesh", banner.mesh),
         ("hardware", banner.hardware),
         ("models", ", ".join(banner.models) or "none here; those of the mesh can be used"),

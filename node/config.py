@@ -19,6 +19,7 @@ from node.config_addresses import (
 )
 from node.config_door import DoorSettings, check_door
 from node.config_network import NetworkSettings
+from node.config_outside import OutsideSettings
 from node.config_sources import (
     Given,
     default_data_dir,
@@ -64,7 +65,7 @@ def parse_hours(raw: object) -> Window:
         raise BadValue(raw, str(error)) from None
 
 
-class Config(NetworkSettings, DoorSettings):
+class Config(NetworkSettings, DoorSettings, OutsideSettings):
     """One node's settings. Build it with `load_config`, which names the origin of a wrong value."""
 
     data_dir: Annotated[Path, PlainValidator(parse_path)] = setting(
@@ -252,7 +253,7 @@ class Config(NetworkSettings, DoorSettings):
 
 
 SETTINGS: tuple[str, ...] = tuple(Config.model_fields)
-SECRETS = ("api_keys",)
+SECRETS = ("api_keys", "proxy")
 
 
 def load_config(

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from mesh.capability import NodeState, Resources, Role
 from mesh.lifecycle import Tasks
@@ -71,6 +72,8 @@ class ElectronsNode:
 
     @property
     def http_url(self) -> str:
+        if self._gateway.beside:
+            return f"http://127.0.0.1:{self._gateway.beside}"
         return f"http://{_usable(self._config.http, self._gateway.port)}"
 
     @property
@@ -107,7 +110,9 @@ class ElectronsNode:
         discovery.neighbourhood.start()
         closing.push_async_callback(self._gateway.close)
         address = self._config.http
-        await self._gateway.start(address.host, address.port, inherited=self._inherited)
+        await self._gateway.start(
+            address.host, address.port, inherited=self._inherited, tls=self._config.tls_files()
+        )
         closing.push_async_callback(self._doors.close)
         await self._doors.start()
         await probing
@@ -165,7 +170,10 @@ class ElectronsNode:
         return self._report.state()
 
     def banner(self) -> Banner:
-        return self._report.banner(self.http_url, self.mesh_address)
+        banner = self._report.banner(self.http_url, self.mesh_address)
+        if not self._gateway.beside:
+            return banner
+        return replace(banner, https=f"https://{_usable(self._config.http, self._gateway.port)}")
 
     def _publish(self) -> None:
         """Tell the mesh what this node is and serves now."""

@@ -38,6 +38,7 @@ from node.coordinating import Coordinating, GroupDesk, build_coordinating
 from node.coverage import AssignmentDoor, CoverageDesk
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.door.building import build_doors
+from node.environment import environment
 from node.gateway.accounts import LocalAccounts
 from node.gateway.gateway import Gateway
 from node.gateway.group_handlers import GroupHandlers
@@ -50,6 +51,7 @@ from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
 from node.owner_file import OwnerFile
 from node.parts import Discovery, Work
+from node.proxies import choose_proxies
 from node.reach import Reach, build_reach
 from node.report import Report
 from node.settling import Settling
@@ -174,12 +176,14 @@ def _build_base(config: Config) -> _Base:
         boot=boot,
         introduce=introduce,
         listen=(config.mesh.host, config.mesh.port),
+        proxies=choose_proxies(config.proxy, environment()),
         inherited=inherited.get("mesh"),
         max_idle=MAX_LINKS if "coordinator" in roles else MAX_IDLE,
         health=health,
     )
     tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
     reach = build_reach(links=links, setting=config.reach, clock=clock, tasks=tasks)
+    reach.known.add_source(lambda: config.public_urls)
     return _Base(
         config=config,
         key=key,

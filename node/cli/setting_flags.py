@@ -7,7 +7,7 @@ from typing import Any
 
 from node.config import Config, extras_of
 
-REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants", "schedule"})
+REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants", "public_urls", "schedule"})
 SWITCHES = {
     "mdns": False,
     "assignable": False,

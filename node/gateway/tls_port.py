@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import cast
 
 from mesh.lifecycle import Tasks
-from node.gateway.tls_files import TlsFault, TlsFiles
+from node.gateway.tls_files import TlsFault, TlsFiles, expired
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,12 @@ class TlsPort:
 
     async def watch(self) -> None:
         """Take up renewed files; complain once about useless ones and keep the old."""
+        warned = None
         while True:
+            not_after = self._files.not_after
+            if warned != not_after and expired(not_after, time.time()):
+                warned = not_after
+                log.warning("the certificate ended on %s: browsers refuse it, renew it", not_after)
             await asyncio.sleep(LOOK_EVERY)
             try:
                 if self._files.refresh():
