@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mesh.capability import Role
 from mesh.errors import ConfigError, StorageError
 from mesh.identity.charter import claim_founding, encode_charter, write_charter
 from mesh.identity.keys import NodeKey, RootKey
@@ -22,12 +23,24 @@ examples:
   electrons mesh create ~/my-mesh
   electrons mesh grant ~/my-mesh 4f0c...e1           a line to paste into --grant
   electrons mesh grant ~/my-mesh --data-dir DIR      for a node of this machine, kept there
+  electrons mesh grant ~/my-mesh 4f0c...e1 --role worker
+  electrons mesh grant ~/my-mesh 4f0c...e1 --role coordinator --role admin
 
 Whoever holds the root key decides who may take part in the mesh, and in which role: keep the
 folder private and keep a copy somewhere safe. Nobody can make the key again. The first node that
-is granted the coordinator's role founds the mesh's group of coordinators; later ones join it."""
+is granted the coordinator's role founds the mesh's group of coordinators; later ones join it.
+A coordinator lets in workers, gateways, storage and relays by ticket ('electrons invite'); one that
+is granted admin as well also lets in coordinators. Only the root key makes an admin."""
 
-GRANTABLE = ("coordinator", "relay")
+NEXT = """\
+what next:
+  electrons mesh grant {folder} --data-dir DIR   make the node in DIR the first coordinator
+  electrons up --network {mesh} --data-dir DIR
+  electrons invite --role worker   on that node: prints a ticket for everybody else
+The mesh takes members only. A node started with {mesh}+open as its
+network takes strangers as well, and trusts them with nothing."""
+
+GRANTABLE = ("coordinator", "admin", "relay", "worker", "gateway", "storage")
 DAY = 86_400.0
 MAX_DAYS = 3650
 KEY_FILE = "node.key"
@@ -50,7 +63,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data-dir", metavar="DIR", help="instead: the data folder of a node on this machine"
     )
     grant.add_argument(
-        "--role", choices=GRANTABLE, default="coordinator", help="default: %(default)s"
+        "--role",
+        choices=GRANTABLE,
+        action="append",
+        help="may be given several times; default: coordinator",
     )
     grant.add_argument(
         "--days", type=int, default=365, help="how long it is good, 1 to 3650; default: %(default)s"
@@ -77,6 +93,7 @@ def _create(folder: Path, args: argparse.Namespace) -> None:
         say_json({"mesh_id": mesh_id, "root_key": str(folder / ROOT_KEY_FILE)})
     else:
         say(f"mesh {mesh_id}\nroot key in {folder / ROOT_KEY_FILE}: keep it private, keep a copy")
+        say(NEXT.format(folder=folder, mesh=mesh_id))
 
 
 def _grant(folder: Path, args: argparse.Namespace) -> None:
@@ -87,12 +104,19 @@ def _grant(folder: Path, args: argparse.Namespace) -> None:
         raise ConfigError("--days", args.days, f"give 1 to {MAX_DAYS}")
     data_dir = None if args.data_dir is None else Path(args.data_dir).expanduser().absolute()
     node_id = _named_node(args.node, data_dir)
-    founder = args.role == "coordinator" and claim_founding(folder, node_id) == node_id
+    roles: list[Role] = list(dict.fromkeys(args.role or ["coordinator"]))
+    founder = "coordinator" in roles and claim_founding(folder, node_id) == node_id
     until = time.time() + args.days * DAY
-    text = encode_charter(write_charter(root, node_id, (args.role,), until, founder=founder))
+    text = encode_charter(write_charter(root, node_id, roles, until, founder=founder))
     if data_dir is not None:
         keep_charter(data_dir, text)
-    facts = {"node_id": node_id, "role": args.role, "founder": founder, "grant": text}
+    facts: dict[str, Any] = {
+        "node_id": node_id,
+        "role": roles[0],
+        "roles": roles,
+        "founder": founder,
+    }
+    facts["grant"] = text
     if args.json:
         say_json(facts)
     else:
@@ -112,7 +136,7 @@ def _named_node(given: str | None, data_dir: Path | None) -> NodeId:
 def _say_grant(root: RootKey, facts: dict[str, Any], data_dir: Path | None) -> None:
     start = f"electrons up --network {root.mesh_id}"
     first = " and founds the group of coordinators" if facts["founder"] else ""
-    say(f"node {facts['node_id']} becomes {facts['role']}{first}")
+    say(f"node {facts['node_id']} becomes {', '.join(facts['roles'])}{first}")
     if data_dir is None:
         say(f"on that node:\n{start} --grant {facts['grant']}")
     else:
