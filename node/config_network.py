@@ -10,6 +10,7 @@ from dht.join_address import JoinAddress, parse_join_address
 from dht.reachability import ReachSetting
 from mesh.capability import Role
 from mesh.errors import ConfigError
+from mesh.links.fair_share import RATE
 from node.config_addresses import Address, parse_address, parse_url
 from node.config_values import (
     BadValue,
@@ -18,6 +19,7 @@ from node.config_values import (
     parse_grant,
     parse_list,
     parse_name,
+    parse_size,
 )
 from node.setting import setting
 
@@ -87,6 +89,14 @@ class NetworkSettings(BaseModel):
             flag="--roles",
             metavar="ROLE,...",
         )
+    )
+    relay_rate: Annotated[int, PlainValidator(parse_size)] = setting(
+        RATE,
+        "What a node with the role relay passes on in all, shared evenly among those who send.",
+        flag="--relay-rate",
+        metavar="SIZE",
+        unit="bytes a second, or with a suffix: 8MiB",
+        cost="That much of this machine's connection, both ways, and about one core for 500 MiB/s.",
     )
     grants: Annotated[tuple[str, ...], PlainValidator(parse_list(parse_grant))] = setting(
         (),

@@ -13,6 +13,7 @@ from dht.neighbourhood import Neighbourhood
 from node.comfort import Comfort
 from node.dispatch.mesh_dispatch import MeshDispatch
 from node.reach import Reach
+from node.relays import Relays
 from services.activation import Activation
 from services.catalog import Catalog
 from services.host import Host
@@ -29,6 +30,7 @@ class Discovery:
     announcer: EdgeAnnouncer
     registry: Registry
     reach: Reach
+    relays: Relays
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from node.hardware.probe import probe_hardware
 from node.hardware.summary import summarise
 from node.own_state import own_state
 from node.parts import Discovery, Work
-from node.standing import Standing, missing_grants
+from node.standing import Standing, free_roles, missing_grants
 
 
 class Report:
@@ -52,6 +52,7 @@ class Report:
         self._bootstrap = discovery.bootstrap
         self._registry = discovery.registry
         self._reach = discovery.reach
+        self._relays = discovery.relays
         self._trouble = trouble
         self._catalog = work.catalog
         self._host = work.host
@@ -103,7 +104,9 @@ class Report:
             f"role {role} is not built yet and not advertised"
             for role in self._config.unbuilt_roles
         ]
-        lacking = missing_grants(self._config.built_roles, self._standing)
+        lacking = missing_grants(
+            self._config.built_roles, self._standing, free_roles(self._config.network)
+        )
         conflicts = [conflict.text for conflict in self._links.conflicts]
         parts = (self._trouble(), self._registry.note(), self._group.note(), self._doors.note())
         degraded = [note for note in parts if note]
@@ -165,6 +168,7 @@ class Report:
         figures |= self._group.counters()
         figures |= self._doors.counters()
         figures |= self._reach.counters()
+        figures |= self._relays.counters()
         figures |= _plain_figures("link", asdict(self._links.metrics))
         figures |= _plain_figures("dht", asdict(self._table.counters))
         figures |= _plain_figures("host", asdict(self._host.counters))

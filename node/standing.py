@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from node.network import is_founded
 
 GRANTS_FILE = "grants"
 WHAT = "the file of grants"
-TAKEN_WHEN_GRANTED: tuple[Role, ...] = ("coordinator", "relay")
 FREE_WITHOUT_ROOT: frozenset[Role] = frozenset({"relay"})
 """Roles that need no grant in a mesh known by name only, where nobody could give one: a relay sees
 what any stranger on the way sees."""
@@ -146,14 +145,16 @@ class OwnStanding:
         )
 
 
-def take_roles(asked: Sequence[Role], standing: Standing) -> tuple[Role, ...]:
+def take_roles(
+    asked: Sequence[Role], standing: Standing, free: Collection[Role] = ()
+) -> tuple[Role, ...]:
     """What the node is to the mesh: what was asked for where nothing is needed, what was granted.
 
     Being given the role of a coordinator, relay or admin means taking it: nobody pastes a grant by
-    accident.
+    accident. `free` roles need no grant in this mesh.
     """
-    free = [role for role in asked if role not in GRANTED_ROLES]
-    return (*free, *(role for role in ALL_ROLES if role in standing.roles))
+    taken = [role for role in asked if role not in GRANTED_ROLES or role in free]
+    return (*taken, *(role for role in ALL_ROLES if role in standing.roles))
 
 
 def free_roles(network: str) -> frozenset[Role]:
@@ -161,12 +162,14 @@ def free_roles(network: str) -> frozenset[Role]:
     return frozenset() if is_founded(network) else FREE_WITHOUT_ROOT
 
 
-def missing_grants(asked: Sequence[Role], standing: Standing) -> tuple[str, ...]:
+def missing_grants(
+    asked: Sequence[Role], standing: Standing, free: Collection[Role] = ()
+) -> tuple[str, ...]:
     """What to tell the owner about roles that were asked for and not granted."""
     return tuple(
         f"role {role} needs a grant from the mesh's owner: see 'electrons mesh grant'"
         for role in asked
-        if role in GRANTED_ROLES and role not in standing.roles
+        if role in GRANTED_ROLES and role not in standing.roles and role not in free
     )
 
 

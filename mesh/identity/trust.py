@@ -29,6 +29,8 @@ class Credentials:
     """Unix seconds, tolerance included, at which the first of the valid grants ends."""
     rejected: tuple[str, ...] = ()
     """Why grants were not believed, for people."""
+    free: frozenset[Role] = frozenset()
+    """Roles that need no grant in this mesh although they do elsewhere."""
 
     @property
     def member(self) -> bool:
@@ -49,9 +51,19 @@ class _Checked:
 class Trust:
     """One per node. `revoke` and `revoke_here` change it; whoever watches is told."""
 
-    def __init__(self, mesh_id: MeshId, *, wall: Callable[[], float], closed: bool = False) -> None:
-        """`closed`: only nodes with a valid grant are taken. `wall` gives Unix seconds."""
+    def __init__(
+        self,
+        mesh_id: MeshId,
+        *,
+        wall: Callable[[], float],
+        closed: bool = False,
+        free: Collection[Role] = (),
+    ) -> None:
+        """`closed`: only nodes with a valid grant are taken. `wall` gives Unix seconds. `free` are
+        roles that need no grant here: without a root key nobody could give one.
+        """
         self.mesh_id = mesh_id
+        self._free = frozenset(free)
         self.closed = closed
         self.sentence = Sentence()
         self._here: frozenset[str] = frozenset()
@@ -97,7 +109,7 @@ class Trust:
             else:
                 granted.update(checked.roles)
                 until = min(until, checked.until)
-        return Credentials(frozenset(granted), until, tuple(rejected))
+        return Credentials(frozenset(granted), until, tuple(rejected), self._free)
 
     def vet(self, node: NodeId, grants: Sequence[bytes]) -> None:
         """Raises RecordRejected for a node that takes no part here: nothing it says is believed."""

@@ -33,5 +33,6 @@ def weigh(hello: Hello, trust: Trust) -> Standing:
 def standing_of(hello: Hello, credentials: Credentials) -> Standing:
     """The same when the grants were checked already."""
     granted = credentials.granted
-    roles = tuple(role for role in hello.roles if role in granted or role not in GRANTED_ROLES)
+    needed = GRANTED_ROLES - granted - credentials.free
+    roles = tuple(role for role in hello.roles if role not in needed)
     return Standing(roles, granted, credentials.rejected, credentials.until)

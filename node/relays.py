@@ -1,0 +1,90 @@
+"""How this node is reached where nobody can dial it, and what it relays for others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from random import Random
+
+from dht.directory import Directory
+from dht.reachability import Reachability
+from dht.relay_seats import RelaySeats
+from dht.upgrading import Upgrading
+from mesh.clock import Clock
+from mesh.ids import NodeId
+from mesh.lifecycle import Tasks
+from mesh.links.link import MeshLink
+from mesh.links.pool import LinkPool
+from mesh.ports import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """The relays this node uses, and its own desk where it is one."""
+
+    links: LinkPool
+    seats: RelaySeats
+    upgrading: Upgrading
+
+    def start(self) -> None:
+        """Begin to look for relays once this node's reach asks for it."""
+        self.seats.start()
+        self.upgrading.start()
+
+    def counters(self) -> Mapping[str, float]:
+        """Figures for /metrics, by name."""
+        relayed = sum(1 for link in self.links.all() if link.relayed)
+        figures: dict[str, float] = {
+            "relay_seats": len(self.seats.relays),
+            "links_relayed": relayed,
+            "links_upgraded_total": self.upgrading.upgraded,
+        }
+        desk = self.links.relaying.desk
+        if desk is not None:
+            figures |= {f"relay_{name}_total": n for name, n in asdict(desk.counters).items()}
+            figures |= {"relay_circuits": desk.circuits, "relay_reservations": desk.reservations}
+        return figures
+
+
+def build_relays(
+    *,
+    own: NodeId,
+    links: LinkPool,
+    directory: Directory,
+    reach: Reachability,
+    clock: Clock,
+    tasks: Tasks,
+    rng: Random,
+) -> Relays:
+    """Tells others the relays through which this node is reached; yet to be started."""
+
+    async def reserve(link: Link) -> int:
+        assert isinstance(link, MeshLink)
+        return await links.relaying.path.reserve(link)
+
+    seats = RelaySeats(
+        own=own,
+        needed=lambda: reach.state == "private",
+        view=directory.view,
+        record=directory.record,
+        links=links,
+        reserve=reserve,
+        give_up=links.relaying.path.give_up,
+        clock=clock,
+        tasks=tasks,
+        rng=rng,
+        on_change=reach.note_change,
+    )
+    upgrading = Upgrading(
+        links=links, record=directory.record, upgrade=links.upgrade, tasks=tasks, rng=rng
+    )
+    links.place = lambda: reach.place
+
+    def where(relay: NodeId) -> tuple[str, ...]:
+        record = directory.record(relay)
+        return () if record is None else record.addresses
+
+    links.address_book = where
+    reach.add_source(seats.addresses)
+    reach.on_change(seats.wake)
+    return Relays(links, seats, upgrading)
