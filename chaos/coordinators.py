@@ -58,8 +58,10 @@ class Founded:
         joins = [word for address in self._addresses() for word in ("--join", address)]
         words = ("--network", self.mesh_id, "--mesh", f"{host}:{port}", *joins)
         node = self._nodes.add(*words, *arguments, enter=enter, host=host)
+        role = "coordinator" if coordinates else "worker"
+        granting = ("mesh", "grant", str(self._folder), "--data-dir", str(node.data))
+        _electrons(*granting, "--role", role)
         if coordinates:
-            _electrons("mesh", "grant", str(self._folder), "--data-dir", str(node.data))
             self.coordinators.append(node)
             self._ports.append(port)
         return node

@@ -18,9 +18,9 @@ from node.config_values import (
     parse_choice,
     parse_grant,
     parse_list,
-    parse_name,
     parse_size,
 )
+from node.network import parse_network
 from node.setting import setting
 
 
@@ -61,10 +61,11 @@ class NetworkSettings(BaseModel):
         metavar="URL",
         cost="Each learns this machine's public address.",
     )
-    network: Annotated[str, PlainValidator(parse_name)] = setting(
+    network: Annotated[str, PlainValidator(parse_network)] = setting(
         "local",
         "Name of the network, or the id that `electrons mesh create` printed. Nodes of different "
-        "networks never mix.",
+        "networks never mix. A mesh with an id takes members only; with +open after the id this "
+        "node takes strangers as well, and trusts them with nothing.",
         flag="--network",
         metavar="NAME",
     )

@@ -104,7 +104,7 @@ def refuse(assign: Assign) -> Told:
 
 
 async def start(daemons: Daemons, root: RootKey, *arguments: str) -> Daemon:
-    return await daemons.start("--network", root.mesh_id, "--engine", "none", *arguments)
+    return await daemons.start("--network", f"{root.mesh_id}+open", "--engine", "none", *arguments)
 
 
 async def test_a_declared_service_runs_on_one_node_and_moves_when_it_dies(
