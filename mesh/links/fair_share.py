@@ -47,10 +47,11 @@ class FairShare:
             oldest = min(self._accounts, key=lambda name: self._accounts[name].last)
             del self._accounts[oldest]
         account = self._accounts[source] = _Account(now - BURST_SECONDS, now)
+        self._active = len(self._accounts)
         return account
 
     def _count(self, now: float) -> None:
-        """Who sends changes slowly: ten times a second is often enough."""
+        """Forget who is silent: ten times a second is often enough."""
         if now - self._counted_at < ACTIVE_SECONDS / 10:
             return
         self._counted_at = now
