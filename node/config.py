@@ -20,6 +20,7 @@ from node.config_addresses import (
 from node.config_door import DoorSettings, check_door
 from node.config_network import NetworkSettings
 from node.config_outside import OutsideSettings
+from node.config_privacy import PrivacySettings
 from node.config_sources import (
     Given,
     default_data_dir,
@@ -65,7 +66,7 @@ def parse_hours(raw: object) -> Window:
         raise BadValue(raw, str(error)) from None
 
 
-class Config(NetworkSettings, DoorSettings, OutsideSettings):
+class Config(NetworkSettings, PrivacySettings, DoorSettings, OutsideSettings):
     """One node's settings. Build it with `load_config`, which names the origin of a wrong value."""
 
     data_dir: Annotated[Path, PlainValidator(parse_path)] = setting(

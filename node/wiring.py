@@ -31,12 +31,9 @@ from mesh.links.reception import Introduction
 from mesh.links.trimming import MAX_IDLE
 from mesh.ports import StreamKind
 from mesh.version import VERSION
-from node.assigning import build_activation
-from node.comfort import Comfort
 from node.config import Config
 from node.coordinating import Coordinating, GroupDesk, build_coordinating
 from node.coverage import AssignmentDoor, CoverageDesk
-from node.dispatch.mesh_dispatch import MeshDispatch
 from node.door.building import build_doors
 from node.environment import environment
 from node.gateway.accounts import LocalAccounts
@@ -45,23 +42,16 @@ from node.gateway.group_handlers import GroupHandlers
 from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import GatewaySettings, Suppliers
-from node.gpu_use import GpuMeter
-from node.memory_cap import GpuMemoryCap, MemoryCap
 from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
-from node.owner_file import OwnerFile
 from node.parts import Discovery, Work
+from node.privacy import granted_now
 from node.proxies import choose_proxies
 from node.reach import Reach, build_reach
 from node.report import Report
-from node.settling import Settling
 from node.standing import Standing, read_charters, settle_standing, take_roles
 from node.succession import inherited_sockets
-from services.availability import Rules
-from services.catalog import Catalog, local_ports
-from services.engine_choice import choose_engines
-from services.host import Host
-from services.limits import Limits
+from node.working import build_work
 
 ALL_COORDINATORS = 16
 """Other coordinators that a coordinator keeps links to."""
@@ -69,7 +59,6 @@ ALL_COORDINATORS = 16
 KEY_FILE = "node.key"
 BOOT_FILE = "boot"
 PEERS_FILE = "peers.json"
-OWNER_FILE = "owner.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,18 @@ def build(config: Config) -> ElectronsNode:
     """
     base = _build_base(config)
     discovery = _build_discovery(base)
-    work = _build_work(base, discovery)
+    work = build_work(
+        config,
+        discovery,
+        node_id=base.node_id,
+        links=base.links,
+        granted_here=lambda: granted_now(
+            base.standing.grants, base.mesh_id, base.node_id, base.clock
+        ),
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
+    )
     coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
     group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
     doors = build_doors(
@@ -269,78 +269,6 @@ def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient])
     )
 
 
-def _build_work(base: _Base, discovery: Discovery) -> Work:
-    config = base.config
-    choice = choose_engines(
-        config.engines,
-        slots=config.slots,
-        demo_rate=config.demo_rate,
-        model_file=config.model_file,
-    )
-    catalog = Catalog(
-        engines=choice.engines,
-        discovery=choice.discovery,
-        fallback=choice.fallback,
-        aliases=config.aliases,
-        clock=base.clock,
-        tasks=base.tasks,
-        rng=base.rng,
-    )
-    memory = MemoryCap(config.memory_cap)
-    gpu_memory = GpuMemoryCap(config.gpu_memory_cap)
-    host = Host(
-        engines=catalog,
-        clock=base.clock,
-        tasks=base.tasks,
-        queue_limit=config.queue_limit,
-        slots=config.slots,
-        over_memory_cap=lambda: memory.exceeded() or gpu_memory.exceeded(),
-        on_load=discovery.directory.set_load,
-        offering=catalog.offering,
-    )
-    comfort = _build_comfort(base, catalog, host, memory, gpu_memory)
-    base.links.serve(StreamKind.JOB, host.serve)
-    activation = build_activation(
-        catalog=catalog,
-        host=host,
-        limits=lambda: comfort.limits,
-        assignable=config.assignable,
-        clock=base.clock,
-        tasks=base.tasks,
-    )
-    dispatch = MeshDispatch(
-        node_id=base.node_id,
-        links=base.links,
-        view=discovery.directory.view,
-        lookup=discovery.table,
-        catalog=catalog,
-        host=host,
-        aliases=config.aliases,
-        clock=base.clock,
-        tasks=base.tasks,
-        rng=base.rng,
-        settling=Settling(catalog, discovery.directory.first_look),
-    )
-    return Work(catalog, host, dispatch, activation, comfort)
-
-
-def _build_comfort(
-    base: _Base, catalog: Catalog, host: Host, memory: MemoryCap, gpu_memory: GpuMemoryCap
-) -> Comfort:
-    config = base.config
-    return Comfort(
-        file=OwnerFile(config.data_dir / OWNER_FILE),
-        rules=Rules(config.schedule, config.pause_on_battery, config.pause_on_gpu_use),
-        configured=Limits(config.slots, config.memory_cap, config.gpu_memory_cap),
-        host=host,
-        memory=memory,
-        gpu_memory=gpu_memory,
-        meter=GpuMeter(lambda: local_ports(catalog.places())),
-        clock=base.clock,
-        tasks=base.tasks,
-    )
-
-
 def _build_coordinating(base: _Base, discovery: Discovery, work: Work) -> Coordinating:
     return build_coordinating(
         own=base.node_id,
@@ -395,7 +323,9 @@ def _build_gateway(
         group=GroupHandlers(group.ask, group.note),
         owner=OwnerHandlers(work.comfort),
         settings=GatewaySettings(
-            allowed_origins=config.cors_origins, first_byte_seconds=config.deadline_seconds
+            allowed_origins=config.cors_origins,
+            default_privacy=config.default_privacy,
+            first_byte_seconds=config.deadline_seconds,
         ),
         mesh_websocket=base.links.accept_websocket,
         traces=work.dispatch.traces,

@@ -22,9 +22,11 @@ from mesh.errors import (
     LinkError,
     WireError,
 )
-from mesh.jobs import Chunk, JobSpec
+from mesh.ids import NodeId
+from mesh.jobs import Chunk, JobSpec, Privacy
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Progress, Stream
+from mesh.privacy import refuse_private
 from mesh.wire.jobs import (
     MAX_HOPS,
     Accept,
@@ -108,10 +110,12 @@ class Host:
         over_memory_cap: Callable[[], bool] = lambda: False,
         on_load: Callable[[Load], None] = lambda _: None,
         offering: Callable[[], Collection[str]] | None = None,
+        refusal: Callable[[NodeId, Privacy], str] = refuse_private,
     ) -> None:
         """`slots`: jobs at once on this node over all engines, instead of each engine's own.
 
         `offering` names the engines on offer now; what is kept of others ends with their jobs.
+        `refusal` says why a gateway's request of a privacy class may not be served; "": it may.
 
         `on_load` is told the load soon after jobs came or went, at most ten times a second.
         """
@@ -122,6 +126,7 @@ class Host:
         self._over_memory_cap = over_memory_cap
         self._on_load = on_load
         self._offering = offering
+        self._refusal = refusal
         self._executions: set[Execution] = set()
         self._job_seconds = 0.0
         self._load_changed = False
@@ -183,6 +188,10 @@ class Host:
 
         if offer.origin != link.peer:
             await stream.send(encode(Refuse("origin", "an offer comes from its own gateway")))
+            return
+        if reason := self._refusal(link.peer, offer.privacy):
+            self.counters.refused += 1
+            await stream.send(encode(Refuse("privacy", reason)))
             return
         job = asyncio.current_task()
         assert job is not None

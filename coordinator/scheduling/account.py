@@ -8,6 +8,7 @@ from typing import Any
 
 from coordinator.scheduling.policy import Candidate, predict
 from coordinator.scheduling.trace import Considered, Step, Trace
+from mesh.jobs import Privacy
 
 SHORT_ID = 8
 """Characters of a node's id in sentences, as in other listings."""
@@ -32,12 +33,19 @@ _CAUSES: Mapping[str, str] = {
     "protocol": "what it sent made no sense",
     "timeout": "it did not answer in time",
     "no_way": "there was no way to it",
+    "privacy": "it may not serve a request of this privacy",
+    "untrusted": "it did not prove that it may see a request of this privacy",
 }
 _OUTCOMES: Mapping[str | None, str] = {
     None: "is running",
     "finished": "was answered in full",
     "failed": "failed",
     "cancelled": "was given up by its client",
+}
+
+_SEEN_BY: Mapping[Privacy, str] = {
+    "trusted": "only for nodes with a grant",
+    "own": "only for its owner's nodes",
 }
 
 
@@ -49,6 +57,7 @@ def account_for(trace: Trace) -> dict[str, Any]:
         "request_id": trace.request_id or trace.job_id,
         "job_id": trace.job_id,
         "model": trace.model,
+        "privacy": trace.privacy,
         "outcome": trace.outcome or "running",
         "summary": _summary(trace),
         "steps_left_out": trace.left_out,
@@ -59,9 +68,10 @@ def account_for(trace: Trace) -> dict[str, Any]:
 
 def _summary(trace: Trace) -> str:
     steps = trace.steps
+    seen_by = "" if trace.privacy == "public" else f" ({_SEEN_BY[trace.privacy]})"
     losses = sum(step.kind == "lost" for step in steps)
     offers = max((step.number for step in steps if step.kind == "offered"), default=0)
-    words = f"The request for {trace.model} {_OUTCOMES[trace.outcome]}"
+    words = f"The request for {trace.model}{seen_by} {_OUTCOMES[trace.outcome]}"
     if offers:
         words += f" after {_count(offers, 'offer')}"
     return f"{words} and {_count(losses, 'lost worker')}." if losses else f"{words}."

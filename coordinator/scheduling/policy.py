@@ -17,6 +17,7 @@ from random import Random
 from mesh.capability import Load, ModelRef, NodeState, ServedModel
 from mesh.ids import NodeId
 from mesh.jobs import Feature, Privacy
+from mesh.privacy import suffices
 
 DEFAULT_RTT = 0.05
 """Seconds assumed for a node without a link: it must be dialled first."""
@@ -125,7 +126,6 @@ class Prediction:
         return self.queue + self.way + self.loading + self.run - self.saved
 
 
-_TRUST_ORDER: Mapping[Privacy, int] = {"public": 0, "trusted": 1, "own": 2}
 _CLOSED: frozenset[NodeState] = frozenset({"draining", "gone", "starting"})
 
 
@@ -133,8 +133,7 @@ def exclude(candidate: Candidate, demand: Demand) -> str | None:
     """Why a candidate must not get the job, or None."""
     if candidate.state in _CLOSED:
         return candidate.state
-    trust, privacy = candidate.trust, demand.privacy
-    if trust != privacy and _TRUST_ORDER[trust] < _TRUST_ORDER[privacy]:
+    if demand.privacy != "public" and not suffices(candidate.trust, demand.privacy):
         return "privacy"
     return exclude_model(candidate.model.ref, demand)
 

@@ -40,6 +40,9 @@ CHANCE = 0.01
 """Share of decisions in which one worker, not used for long, counts as fast as the usual one: it
 may have recovered, which nobody would find out otherwise."""
 
+MaySee = Callable[[NodeId], bool]
+"""Whether a node may see the request."""
+
 
 @dataclasses.dataclass(slots=True)
 class ShortList:
@@ -85,16 +88,18 @@ class Scout:
             self._give_chance(candidates)
         return ShortList(candidates, known, {})
 
-    def search(self, model: str, demand: Demand) -> ShortList:
+    def search(self, model: str, demand: Demand, may_see: MaySee | None = None) -> ShortList:
         """Up to MAX_FOUND who can run the job, found by looking at everybody.
 
-        For demands so rare that a draw held nobody.
+        For demands so rare that a draw held nobody. `may_see`: of whom to find any at all.
         """
         fit: list[Provider] = []
         excluded: dict[str, int] = {}
         everybody = self._view.providers(model)
         for each in everybody:
             reason = exclude_model(each.model.ref, demand)
+            if may_see is not None and not may_see(each.peer.record.node_id):
+                reason = "privacy"
             if reason is not None:
                 excluded[reason] = excluded.get(reason, 0) + 1
             else:

@@ -70,13 +70,23 @@ class Step(NamedTuple):
 class Trace:
     """The steps of one request, in order; MAX_STEPS of them at most."""
 
-    __slots__ = ("_rows", "job_id", "left_out", "model", "request_id", "started", "tenant")
+    __slots__ = (
+        "_rows",
+        "job_id",
+        "left_out",
+        "model",
+        "privacy",
+        "request_id",
+        "started",
+        "tenant",
+    )
 
     def __init__(self, request: Request, model: str, started: float) -> None:
         self.job_id: JobId = request.job_id
         self.request_id = request.request_id
         self.tenant = request.principal.tenant
         self.model = model
+        self.privacy = request.privacy
         self.started = started
         self._rows: list[tuple[Any, ...]] = []
         """The first fields of each Step, as many as are not as usual."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from node.config import Config, extras_of
 
-REPEATABLE = frozenset({"join", "edge", "engines", "aliases", "grants", "public_urls", "schedule"})
+REPEATABLE = frozenset(
+    {"join", "edge", "engines", "aliases", "grants", "public_urls", "schedule", "own_nodes"}
+)
 SWITCHES = {
     "mdns": False,
     "assignable": False,

@@ -8,12 +8,13 @@ from random import Random
 
 from coordinator.scheduling.policy import Candidate, Decision, Demand, decide
 from coordinator.scheduling.prefixes import Mark
-from coordinator.scheduling.scout import DRAWN, Scout, ShortList
+from coordinator.scheduling.scout import DRAWN, MaySee, Scout, ShortList
 from mesh.capability import Load, Peer, ServedModel
 from mesh.errors import ModelNotFound, ModelUnavailable
 from mesh.ids import NodeId
 from mesh.ports import Provider, ProviderLookup, View
 from node.dispatch.candidates import AUTO, OwnModels, not_found, prefer_real, resolve_alias
+from node.dispatch.confidants import Confidants
 from node.dispatch.counters import DispatchCounters
 from node.settling import Settling
 
@@ -47,7 +48,9 @@ class Chooser:
         now: Callable[[], float],
         rng: Random,
         settling: Settling | None = None,
+        confidants: Confidants | None = None,
     ) -> None:
+        self._confidants = confidants or Confidants.of_nobody(node_id)
         self._node_id = node_id
         self._view = view
         self._lookup = lookup
@@ -74,13 +77,13 @@ class Chooser:
         An order without anybody: the constraints left nobody, or `may_take` did. A node that has
         just started waits, `patience` seconds at most, until it can know that nobody serves it.
         """
-        name, found = self._find(model, marks)
+        name, found = self._find(model, demand, marks)
         if not found.candidates and self._settling is not None and not self._settling.over:
             await self._settling.wait(patience)
-            name, found = self._find(model, marks)
+            name, found = self._find(model, demand, marks)
         if not found.candidates and name != AUTO and self._lookup is not None:
             found = await self._look_up(self._lookup, name)
-        if not found.candidates:
+        if not found.candidates and not found.excluded:
             raise self._nobody(name)
         decision = self._decide(found, demand, may_take)
         if found.known > DRAWN and name != AUTO:
@@ -102,6 +105,9 @@ class Chooser:
 
     def _decide(self, found: ShortList, demand: Demand, may_take: MayTake) -> Decision:
         candidates = [candidate for candidate in found.candidates if may_take(candidate)]
+        if demand.privacy != "public":
+            trust = self._confidants.of
+            candidates = [dataclasses.replace(each, trust=trust(each.node)) for each in candidates]
         decision = decide(candidates, demand, self._rng, known=found.known)
         if not found.excluded:
             return decision
@@ -122,13 +128,13 @@ class Chooser:
             decision = self._decide(self._named(name, marks), demand, may_take)
         if decision.order:
             return decision
-        found = self.scout.search(name, demand)
+        found = self.scout.search(name, demand, self._may_see(demand))
         return self._decide(self._with_own(found, name, marks), demand, may_take)
 
-    def _find(self, model: str, marks: tuple[Mark, ...]) -> tuple[str, ShortList]:
+    def _find(self, model: str, demand: Demand, marks: tuple[Mark, ...]) -> tuple[str, ShortList]:
         """What a name means here now, and who serves that."""
         name = resolve_alias(model, self._aliases, self._serves) if self._aliases else model
-        return name, self._auto() if name == AUTO else self._named(name, marks)
+        return name, self._auto(demand) if name == AUTO else self._named(name, marks)
 
     def _named(self, name: str, marks: tuple[Mark, ...]) -> ShortList:
         return self._with_own(self.scout.draw(name, marks), name, marks)
@@ -142,15 +148,26 @@ class Chooser:
         found.known += 1
         return found
 
-    def _auto(self) -> ShortList:
-        found = prefer_real([*self._view.models()])
+    def _auto(self, demand: Demand) -> ShortList:
+        """Whatever text models there are; for a private request, where it may be seen."""
+        everybody, may_see, hidden = self._view.models(), self._may_see(demand), 0
+        if may_see is not None:
+            seen = [each for each in everybody if may_see(each.peer.record.node_id)]
+            everybody, hidden = seen, len(everybody) - len(seen)
+        found = prefer_real([*everybody])
         known = len(found)
         if known > DRAWN:
             found = self._rng.sample(found, DRAWN)
         candidates = [self.scout.remote(provider) for provider in found]
         own = [self._own(model, ()) for model in self._catalog.models()]
         real = prefer_real([*candidates, *own])
-        return ShortList(real, known + len(own), {})
+        return ShortList(real, known + len(own), {"privacy": hidden} if hidden else {})
+
+    def _may_see(self, demand: Demand) -> MaySee | None:
+        """None where everybody may."""
+        if demand.privacy == "public":
+            return None
+        return lambda node: self._confidants.may_see(node, demand.privacy)
 
     def _own(self, model: ServedModel, marks: tuple[Mark, ...]) -> Candidate:
         return self.scout.own(self._node_id, model, self._own_load(), marks)

@@ -21,6 +21,7 @@ from mesh.wire.jobs import Accept, Offer, WorkerMessage, encode_offer
 from node.dispatch.attempt import WINDOW, Attempt, LocalAttempt, RemoteAttempt
 from node.dispatch.candidates import OwnModels
 from node.dispatch.chooser import Chooser
+from node.dispatch.confidants import Confidants
 from node.dispatch.counters import DispatchCounters
 from node.dispatch.run import MeshRun
 from node.dispatch.workers import Held
@@ -53,7 +54,10 @@ class MeshDispatch:
         tasks: Tasks,
         rng: Random,
         settling: Settling | None = None,
+        confidants: Confidants | None = None,
     ) -> None:
+        """`confidants` tell who may see private requests; without it only this node may."""
+        self._confidants = confidants or Confidants.of_nobody(node_id)
         self._node_id = node_id
         self._links = links
         self._host = host
@@ -78,6 +82,7 @@ class MeshDispatch:
             now=clock.now,
             rng=rng,
             settling=settling,
+            confidants=self._confidants,
         )
         self.experience: Experience = self._chooser.scout.experience
         """What was seen of workers' pace."""
@@ -116,7 +121,8 @@ class MeshDispatch:
     ) -> Attempt:
         """Send an offer; `attempt` counts from 1.
 
-        Raises LinkError or TimeoutError when there is no way, InvalidRequest when it is too large.
+        Raises LinkError or TimeoutError when there is no way, Untrusted when the node may not see
+        the request, InvalidRequest when it is too large.
         """
         if attempt > 1:
             self.counters.retries += 1
@@ -147,6 +153,7 @@ class MeshDispatch:
             link = await self._links.connect(
                 candidate.node, candidate.addresses, timeout=CONNECT_SECONDS
             )
+        self._confidants.check(link.peer, request.privacy)
         stream = link.open(StreamKind.JOB)
         await stream.send(data)
         if not body and not offer.window:

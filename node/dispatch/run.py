@@ -26,6 +26,7 @@ from mesh.resuming import same_weights
 from mesh.wire.jobs import Accept, Fail, Finished, Refuse, WorkerMessage
 from node.dispatch.attempt import Attempt
 from node.dispatch.candidates import make_demand
+from node.dispatch.confidants import Untrusted
 from node.dispatch.emitted import EXACT_ENGINES, Answer, decide_recovery
 from node.dispatch.meter import Meter
 from node.dispatch.verdicts import (
@@ -187,13 +188,13 @@ class MeshRun:
 
     async def _choose(self) -> Decision:
         if len(self._failed) > MAX_FAILURES:
-            raise all_failed(self._job.model, self._refusals)
+            raise all_failed(self._job.model, self._refusals, self._request.privacy)
         model, workers = self._job.model, self._workers
         patience = self._deadline - workers.now()
         decision = await workers.choose(model, self._demand, self._marks, self._may_take, patience)
         self.trace.decided(workers.now(), decision)
         if not decision.order and not decision.excluded:
-            raise all_failed(model, self._refusals)
+            raise all_failed(model, self._refusals, self._request.privacy)
         return decision
 
     def _may_take(self, candidate: Candidate) -> bool:
@@ -224,6 +225,8 @@ class MeshRun:
         except (LinkError, WireError, TimeoutError) as error:
             log.info("job %s: %s is no way: %r", self._request.job_id, candidate.node, error)
             self.trace.unreachable(self._workers.now(), candidate.node, cause_of(error))
+            if isinstance(error, Untrusted):
+                self._refusals.add("privacy")
             self._give_up(candidate.node)
             return False
         if not isinstance(answer, Refuse):

@@ -18,11 +18,15 @@ from mesh.errors import (
     StreamReset,
     WireError,
 )
+from mesh.jobs import Privacy
 from mesh.ports import Request
+from node.dispatch.confidants import Untrusted
 
 _FINAL: dict[str, type[JobError]] = {
     error.code: error for error in (InvalidRequest, ContextTooLong, NotSupported)
 }
+_AWAY = frozenset({"model_not_found", "draining"})
+"""What workers say who would take the job at another time."""
 
 
 def final_error(code: str, reason: str, param: str | None) -> JobError | None:
@@ -31,10 +35,12 @@ def final_error(code: str, reason: str, param: str | None) -> JobError | None:
     return None if kind is None else kind(reason, param=param)
 
 
-def all_failed(model: str, refusals: Collection[str]) -> JobError:
+def all_failed(model: str, refusals: Collection[str], privacy: Privacy) -> JobError:
     """Every candidate was tried; `refusals` are the codes of those that did not want the job."""
     codes = set(refusals)
-    if codes and codes <= {"model_not_found", "draining"}:
+    if privacy != "public" and "privacy" in codes and codes <= _AWAY | {"privacy"}:
+        return not_private(model, privacy)
+    if codes and codes <= _AWAY:
         return ModelUnavailable(f"No node serves '{model}' at present; try again shortly")
     if codes == {"not_supported"}:
         return NotSupported(f"No node serves '{model}' with what the request asks for")
@@ -43,15 +49,22 @@ def all_failed(model: str, refusals: Collection[str]) -> JobError:
 
 def nobody_fits(model: str, decision: Decision, request: Request) -> JobError:
     """Every candidate fell to a hard constraint."""
+    if "privacy" in decision.excluded:
+        return not_private(model, request.privacy)
     lacking = [name[3:] for name in decision.excluded if name.startswith("no_")]
     if lacking:
         return NotSupported(f"No node serves '{model}' with {', '.join(sorted(lacking))}")
     if "context" in decision.excluded:
         return ContextTooLong("The prompt does not fit the context of any node's model")
-    if "privacy" in decision.excluded:
-        privacy = request.privacy
-        return ModelUnavailable(f"No node that may see a '{privacy}' request serves the model")
     return ModelUnavailable(f"Every node that serves '{model}' is starting or leaving")
+
+
+def not_private(model: str, privacy: Privacy) -> ModelUnavailable:
+    """Others might run it, but they may not see it; it is never offered to them all the same."""
+    return ModelUnavailable(
+        f"No node that may see a request of the privacy class '{privacy}' serves '{model}' with "
+        "what it asks for; it was shown to nobody else"
+    )
 
 
 def overloaded(model: str, eta: float) -> Overloaded:
@@ -65,6 +78,8 @@ def overloaded(model: str, eta: float) -> Overloaded:
 
 def cause_of(error: Exception) -> str:
     """A code for how an attempt broke off; never a peer's words."""
+    if isinstance(error, Untrusted):
+        return "untrusted"
     if isinstance(error, LinkClosed):
         return f"link_{error.cause}"
     if isinstance(error, StreamReset):

@@ -27,7 +27,8 @@ DOOR = "electrons_door"
 PRIVACY_HEADER = "x-electrons-privacy"
 _ALLOWED_HEADERS = f"authorization, content-type, x-api-key, x-request-id, {PRIVACY_HEADER}"
 _EXPOSED_HEADERS = (
-    "x-request-id, x-electrons-node, x-electrons-queue-ms, x-electrons-routing-ms, retry-after"
+    "x-request-id, x-electrons-node, x-electrons-privacy, x-electrons-queue-ms, "
+    "x-electrons-routing-ms, retry-after"
 )
 PREFLIGHT_SECONDS = 86400
 
@@ -101,11 +102,11 @@ def token_of(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key") or None
 
 
-def privacy_of(headers: Mapping[str, str]) -> Privacy:
+def privacy_of(headers: Mapping[str, str], default: Privacy = "public") -> Privacy:
     """The least that a worker must be for this request. Raises InvalidRequest."""
     asked = headers.get(PRIVACY_HEADER)
     if asked is None:
-        return "public"
+        return default
     for known in get_args(Privacy):
         if asked == known:
             return cast(Privacy, known)

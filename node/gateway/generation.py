@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from mesh.clock import Clock
 from mesh.errors import JobError, JobFailed
-from mesh.jobs import Chunk, Finish, JobSpec
+from mesh.jobs import Chunk, Finish, JobSpec, Privacy
 from mesh.ports import Dispatch, JobEvent, Progress, Request, Run
-from node.gateway.admission import privacy_of
+from node.gateway.admission import PRIVACY_HEADER, privacy_of
 from node.gateway.collected import Collected
 from node.gateway.exchange import Headers, Incoming, Reply
 from node.gateway.faults import INTERNAL, Fault, fault_of
@@ -121,7 +121,7 @@ class Generation:
             job_id=incoming.job_id,
             principal=incoming.principal,
             deadline=self._settings.first_byte_seconds,
-            privacy=privacy_of(incoming.head.headers),
+            privacy=self._privacy(incoming),
             request_id=incoming.request_id,
         )
         return await self._dispatch.submit(job, request)
@@ -130,10 +130,14 @@ class Generation:
         elapsed = self._clock.now() - incoming.started
         return [
             ("x-electrons-node", run.node),
+            (PRIVACY_HEADER, self._privacy(incoming)),
             ("x-electrons-queue-ms", str(milliseconds(run.queue_seconds))),
             ("x-electrons-routing-ms", str(milliseconds(run.routing_seconds))),
             ("openai-processing-ms", str(milliseconds(elapsed))),
         ]
+
+    def _privacy(self, incoming: Incoming) -> Privacy:
+        return privacy_of(incoming.head.headers, self._settings.default_privacy)
 
     def _first_token(self, incoming: Incoming) -> None:
         self._metrics.first_token.observe(self._clock.now() - incoming.started)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.capability import ServedModel
+from mesh.jobs import Privacy
 from node.gateway import limits
 
 
@@ -18,6 +19,8 @@ class GatewaySettings:
     """Origins whose pages may use this gateway (scheme://host[:port], or "*"). Empty: no CORS."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names answered on loopback beside localhost and loopback addresses, lower case."""
+    default_privacy: Privacy = "public"
+    """The class of requests that name none."""
     first_byte_seconds: float = 60.0
     """How long a job may wait for its first token before it is refused as overloaded."""
     keep_alive_seconds: float = 15.0

@@ -13,7 +13,7 @@ FLAGS = {
     "--data-dir", "--http", "--mesh", "--join", "--edge", "--network", "--no-mdns", "--roles",
     "--engine", "--model", "--demo-rate", "--slots", "--memory-cap", "--alias", "--access",
     "--json", "--grant", "--models-dir", "--no-assign", "--gpu-memory-cap", "--schedule",
-    "--pause-on-battery", "--pause-on-gpu-use", "--reach",
+    "--pause-on-battery", "--pause-on-gpu-use", "--reach", "--own-node", "--default-privacy",
 }  # fmt: skip
 
 
