@@ -9,7 +9,6 @@ from typing import TypeVar
 from coordinator.admission.desk import AdmissionDesk
 from mesh.admission import (
     AdmissionRefused,
-    Admissions,
     AuditRow,
     Invite,
     Member,

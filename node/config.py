@@ -45,6 +45,7 @@ from node.config_values import (
     parse_size,
 )
 from node.environment import environment
+from node.membership import with_membership
 from node.network import is_founded
 from node.setting import setting
 from services.schedule import Window, parse_window
@@ -52,7 +53,7 @@ from services.schedule import Window, parse_window
 Access = Literal["open", "keys"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker", "coordinator")
+BUILT_ROLES: tuple[Role, ...] = ("gateway", "worker", "coordinator", "relay")
 """Roles this release can take. Others are accepted in the configuration and not advertised."""
 
 
@@ -260,7 +261,8 @@ SECRETS = ("api_keys", "proxy")
 def load_config(
     flags: Mapping[str, Any], *, file: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Config:
-    """Defaults, then the file, then the environment, then flags; each replaces what was before.
+    """Defaults, then the mesh that was joined by a ticket, then the file, then the environment,
+    then flags; each replaces what was before.
 
     `flags` maps field names to raw values, None for flags that were not given; `file` is --config.
     Raises ConfigError, which names the wrong setting as the user wrote it.
@@ -274,7 +276,7 @@ def load_config(
         given = read_file(found, SETTINGS, data_dir) | given
     if "data_dir" not in given:
         given["data_dir"] = Given(data_dir, flag_of("data_dir"))
-    return _check(given)
+    return _check(with_membership(given))
 
 
 def flag_of(name: str) -> str:

@@ -16,5 +16,7 @@ class ExitCode(IntEnum):
     """The command needs a running node and found none."""
     JOB_FAILED = 4
     """The node answered, and refused or failed the job."""
+    NOT_ADMITTED = 5
+    """The mesh refused the ticket: unknown, used up, expired, or the node was revoked."""
     INTERRUPTED = 130
     """Ctrl-C: 128 + SIGINT, as shells count it."""

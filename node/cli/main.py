@@ -19,6 +19,7 @@ from node.cli.exit_code import ExitCode
 from node.cli.no_daemon import NoDaemon
 from node.cli.terminal import printable, remark, say
 from node.environment import variable
+from node.not_admitted import NotAdmitted
 
 
 class Command(Protocol):
@@ -39,6 +40,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "up": Entry("node.cli.up", "run a node until Ctrl-C"),
+    "join": Entry("node.cli.join", "join a mesh by a ticket, and run a node of it"),
     "stop": Entry("node.cli.stop", "drain and stop the running node"),
     "pause": Entry("node.cli.pause", "take no jobs until resumed; what runs is finished"),
     "resume": Entry("node.cli.resume", "take jobs again"),
@@ -61,6 +63,11 @@ COMMANDS: dict[str, Entry] = {
     "mesh": Entry(
         "node.cli.mesh", "create a mesh with a root key of its own, and grant roles in it"
     ),
+    "invite": Entry("node.cli.invite", "print a ticket that lets nodes into the mesh"),
+    "invites": Entry("node.cli.invites", "list the open tickets, or take one back"),
+    "members": Entry("node.cli.members", "list who joined the mesh, and who was revoked"),
+    "revoke": Entry("node.cli.revoke", "throw a node out of the mesh, everywhere and at once"),
+    "audit": Entry("node.cli.audit", "show who changed what about the mesh's members"),
     "coordinators": Entry("node.cli.coordinators", "show who coordinates the mesh, and who leads"),
     "update": Entry("node.cli.update", "let another release take over, or go back"),
     "service": Entry("node.cli.service", "keep a node running whenever this machine does"),
@@ -70,7 +77,7 @@ COMMANDS: dict[str, Entry] = {
 EXIT_CODES = """\
 exit codes:
   0 done   1 failed   2 wrong usage or setting   3 no node is running
-  4 the node refused or failed the job   130 interrupted"""
+  4 the node refused or failed the job   5 the mesh refused the ticket   130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,6 +112,8 @@ def exit_code_of(error: ElectronsError) -> ExitCode:
         return ExitCode.NO_DAEMON
     if isinstance(error, JobError):
         return ExitCode.JOB_FAILED
+    if isinstance(error, NotAdmitted):
+        return ExitCode.NOT_ADMITTED
     return ExitCode.FAILED
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from node.cli.join import join_by
 from node.cli.setting_flags import add_setting_flags, raw_settings
 from node.config import load_config
 from node.daemon import run_daemon
+from node.environment import take_variable
 from node.wiring import build
 
 EXAMPLES = """\
@@ -24,9 +26,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare one flag for every setting that has one."""
     parser.epilog = EXAMPLES
     parser.add_argument("--config", metavar="FILE", help="settings in TOML")
+    parser.add_argument(
+        "--ticket",
+        metavar="TICKET",
+        help="join by this ticket first, as 'electrons join' does; better in ELECTRONS_TICKET. "
+        "A node that is a member already does not use it.",
+    )
     add_setting_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run a node until Ctrl-C, SIGTERM or `electrons stop`."""
-    return run_daemon(load_config(raw_settings(args), file=args.config), build)
+    settings, ticket = raw_settings(args), take_variable("TICKET")
+    if args.ticket or ticket:
+        config = join_by(args.ticket or ticket, settings, args.config)
+    else:
+        config = load_config(settings, file=args.config)
+    return run_daemon(config, build)
