@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from random import Random
+from typing import Any
 
 from dht.directory import Directory
 from dht.reachability import Reachability
@@ -30,6 +31,13 @@ class Relays:
         """Begin to look for relays once this node's reach asks for it."""
         self.seats.start()
         self.upgrading.start()
+
+    def facts(self) -> Mapping[str, Any]:
+        """For the API: through whom this node is reached, which links pass a relay, its own desk."""
+        desk = self.links.relaying.desk
+        serving = {"reservations": desk.reservations, "circuits": desk.circuits} if desk else None
+        relayed = [link.peer for link in self.links.all() if link.relayed]
+        return {"used": list(self.seats.relays), "relayed": relayed, "serving": serving}
 
     def counters(self) -> Mapping[str, float]:
         """Figures for /metrics, by name."""

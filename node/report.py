@@ -140,6 +140,7 @@ class Report:
             "unbuilt_roles": list(self._config.unbuilt_roles),
             "addresses": list(self._reach.known.addresses),
             "reach": self._reach.facts(),
+            "relays": self._relays.facts(),
             "doors": self._doors.facts(),
             "availability": availability_object(self._comfort.availability),
             "limits": limits_object(self._comfort.limits),

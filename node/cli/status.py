@@ -45,6 +45,7 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     yield from _rows("network", [node.get("network")])
     yield from _rows("addresses", node.get("addresses") or ())
     yield from _rows("reach", [reach_text(node.get("reach"))])
+    yield from _rows("relays", relay_texts(node.get("relays") or {}))
     yield from _rows("roles", [", ".join(node.get("roles") or ())])
     unbuilt = ", ".join(node.get("unbuilt_roles") or ())
     yield from _rows("not built", [unbuilt and f"{unbuilt}: not in this release, not advertised"])
@@ -71,6 +72,16 @@ def reach_text(reach: Mapping[str, Any] | None) -> str:
         return ""
     places = ", ".join(reach.get("addresses") or ())
     return f"{reach['state']}: {reach['text']}" + (f": {places}" if places else "")
+
+
+def relay_texts(relays: Mapping[str, Any]) -> Iterator[str]:
+    """Through whom the node is reached, which links pass a relay, what it relays for others."""
+    if used := relays.get("used"):
+        yield f"reached through {', '.join(node[:8] for node in used)}"
+    if relayed := relays.get("relayed"):
+        yield f"relayed links to {', '.join(node[:8] for node in relayed)}"
+    if serving := relays.get("serving"):
+        yield f"serves {serving['reservations']} nodes, {serving['circuits']} circuits"
 
 
 def limits_text(limits: Mapping[str, Any] | None) -> str:
