@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 NO_SIGNER = "no coordinator that may sign such a grant can be named; try again shortly"
 NOT_ADMIN = (
-    "only coordinators, and nodes that are granted admin, may do that: "
+    "only nodes that are granted admin may do that: "
     "'electrons mesh grant FOLDER NODE --role admin', where FOLDER holds the root key"
 )
 

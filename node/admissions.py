@@ -1,0 +1,221 @@
+"""Builds what a node has to do with admission: the door, the office, the renewal of its grant."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from coordinator.admission.desk import AdmissionDesk, Issuer
+from coordinator.admission.door import AdmissionDoor
+from coordinator.admission.publishing import RevocationPublisher
+from coordinator.admission.rules import is_issuer, roles_to_grant
+from coordinator.group.coordination import Coordination
+from dht.directory import Directory
+from mesh.admission import Admissions
+from mesh.capability import NodeRecord
+from mesh.clock import Clock
+from mesh.errors import RecordRejected
+from mesh.identity.charter import Charter, encode_charter
+from mesh.identity.grants import Grant, decode_grant
+from mesh.identity.keys import NodeKey
+from mesh.identity.revocations import Revocations
+from mesh.identity.ticket import MAX_CONTACTS, MAX_URLS, Contact
+from mesh.ids import MeshId
+from mesh.lifecycle import Tasks
+from mesh.links.link import MeshLink
+from mesh.links.pool import LinkPool
+from mesh.ports import Link, StreamKind
+from mesh.wire.admission import Renew
+from node.admitting import LocalAdmissions, RemoteAdmissions
+from node.applying import DIAL_SECONDS, Applicant, ask_for_grant
+from node.membership import Membership, keep_membership, newest_grant, read_membership
+from node.renewing import Held, Renewing
+from node.standing import read_charters
+from node.ticket_office import TicketOffice
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """Who this node is in its mesh, and where that is kept."""
+
+    key: NodeKey
+    mesh_id: MeshId
+    data_dir: Path
+    grants: Callable[[], Sequence[bytes]]
+    """Its own, encoded, as they are now."""
+    accept: Callable[[str], object]
+    """Keep a grant, given as a charter's text, and show it from now on."""
+
+    def root_signed(self) -> Grant | None:
+        """Its own grant by which it may sign for others; None where it may not."""
+        found = [grant for grant in decoded(self.grants()) if is_issuer(grant, self.mesh_id)]
+        return max(found, key=lambda grant: grant.not_after, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAdmissions:
+    """The parts of one node."""
+
+    office: TicketOffice
+    renewing: Renewing | None
+    """None where the node has no grant that a coordinator could renew."""
+    tasks: Tasks
+
+    def start(self) -> None:
+        """Begin to renew. Call when links are up."""
+        if self.renewing is not None:
+            self.tasks.supervise(self.renewing.run, "renewal")
+
+    def note(self) -> str:
+        """What the owner should know; "" when all is well."""
+        return "" if self.renewing is None else self.renewing.note()
+
+
+def build_publisher(
+    papers: Papers,
+    publish: Callable[[Revocations], Awaitable[None]],
+    *,
+    clock: Clock,
+    tasks: Tasks,
+) -> RevocationPublisher:
+    """What hands a coordinator's revocations to everybody."""
+    issuer = Issuer(papers.key, papers.mesh_id, papers.root_signed)
+    return RevocationPublisher(issuer=issuer, publish=publish, clock=clock, tasks=tasks)
+
+
+def build_admissions(
+    papers: Papers,
+    *,
+    links: LinkPool,
+    directory: Directory,
+    coordination: Coordination | None,
+    clock: Clock,
+    tasks: Tasks,
+    rng: Random,
+) -> NodeAdmissions:
+    """A node's part in admission; a coordinator's door is open from now on."""
+    coordinators = Coordinators(links, directory, papers.mesh_id, clock)
+    admissions: Admissions = RemoteAdmissions(links, coordinators.records)
+    if coordination is not None:
+        desk = AdmissionDesk(
+            group=coordination.group,
+            state=lambda: coordination.state,
+            issuer=Issuer(papers.key, papers.mesh_id, papers.root_signed),
+            clock=clock,
+        )
+        admissions = LocalAdmissions(desk)
+        door = AdmissionDoor(
+            desk=desk,
+            is_admin=is_admin,
+            source_of=source_of,
+            signers=coordinators.signers,
+            clock=clock,
+        )
+        links.serve(StreamKind.ADMISSION, door.serve)
+    office = TicketOffice(
+        admissions=admissions,
+        mesh_id=papers.mesh_id,
+        grants=papers.grants,
+        coordinators=coordinators.records,
+    )
+    renewing = _build_renewing(papers, coordinators, links, clock, rng)
+    return NodeAdmissions(office, renewing, tasks)
+
+
+class Coordinators:
+    """Where coordinators are, as this node sees it now."""
+
+    def __init__(
+        self, links: LinkPool, directory: Directory, mesh_id: MeshId, clock: Clock
+    ) -> None:
+        self._links = links
+        self._directory = directory
+        self._mesh_id = mesh_id
+        self._clock = clock
+
+    def records(self) -> list[NodeRecord]:
+        """This node first if it is one, then those that are linked, then others."""
+        own = self._directory.own
+        peers = [peer.record for peer in self._directory.view.peers()]
+        known = [record for record in peers if "coordinator" in record.roles]
+        known.sort(key=lambda record: self._links.get(record.node_id) is None)
+        return [own, *known] if own is not None and "coordinator" in own.roles else known
+
+    def contacts(self) -> list[Contact]:
+        """The same as contacts."""
+        found = [record for record in self.records() if record.addresses]
+        return [Contact(each.node_id, each.addresses[:MAX_URLS]) for each in found[:MAX_CONTACTS]]
+
+    def signers(self, wanted: Sequence[str]) -> list[Contact]:
+        """Linked coordinators whose own grants let them sign for such roles."""
+        places = {contact.node_id: contact for contact in self.contacts()}
+        return [
+            places[link.peer]
+            for link in self._links.all()
+            if link.peer in places and self._signs(link, wanted)
+        ]
+
+    def _signs(self, link: MeshLink, wanted: Sequence[str]) -> bool:
+        now = self._clock.wall()
+        return any(
+            now < grant.not_after
+            and is_issuer(grant, self._mesh_id)
+            and roles_to_grant(wanted, grant.roles)
+            for grant in decoded(link.hello.grants)
+        )
+
+
+def is_admin(link: Link) -> bool:
+    """Whether the other end has shown a grant as an administrator. It need not claim the role."""
+    return isinstance(link, MeshLink) and "admin" in link.standing.granted
+
+
+def source_of(link: Link) -> str:
+    """The host that a link comes from, for counting."""
+    return link.source if isinstance(link, MeshLink) else ""
+
+
+def decoded(grants: Sequence[bytes]) -> list[Grant]:
+    """Those that can be read."""
+    found = []
+    for data in grants:
+        try:
+            found.append(decode_grant(data))
+        except RecordRejected:
+            continue
+    return found
+
+
+def _build_renewing(
+    papers: Papers, coordinators: Coordinators, links: LinkPool, clock: Clock, rng: Random
+) -> Renewing | None:
+    membership = read_membership(papers.data_dir)
+    grant = newest_grant(read_charters(papers.data_dir), papers.mesh_id)
+    if membership is None or grant is None or membership.mesh_id != papers.mesh_id:
+        return None
+    applicant = Applicant(papers.key.node_id, papers.mesh_id, clock.wall)
+
+    def contacts() -> list[Contact]:
+        known = coordinators.contacts()
+        met = {contact.node_id for contact in known}
+        return [*known, *(each for each in membership.contacts if each.node_id not in met)]
+
+    async def reach(contact: Contact) -> Link:
+        link = links.get(contact.node_id)
+        if link is not None:
+            return link
+        return await links.apply(contact.node_id, contact.addresses, timeout=DIAL_SECONDS)
+
+    async def ask() -> Grant:
+        others = [each for each in contacts() if each.node_id != papers.key.node_id]
+        return await ask_for_grant(applicant, Renew(), others, reach)
+
+    def keep(renewed: Grant) -> None:
+        papers.accept(encode_charter(Charter(renewed)))
+        named = tuple(contacts()[:MAX_CONTACTS])
+        keep_membership(papers.data_dir, Membership(papers.mesh_id, named, clock.wall()))
+
+    held = Held(grant, membership.granted_at)
+    return Renewing(held, ask=ask, keep=keep, clock=clock, rng=rng)
