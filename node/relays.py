@@ -33,7 +33,7 @@ class Relays:
         self.upgrading.start()
 
     def facts(self) -> Mapping[str, Any]:
-        """For the API: through whom this node is reached, which links pass a relay, its own desk."""
+        """For the API: through whom this node is reached, relayed links, its own desk."""
         desk = self.links.relaying.desk
         serving = {"reservations": desk.reservations, "circuits": desk.circuits} if desk else None
         relayed = [link.peer for link in self.links.all() if link.relayed]
