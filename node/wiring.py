@@ -242,7 +242,11 @@ def _build_discovery(base: _Base) -> Discovery:
         rng=base.rng,
         coordinators=ALL_COORDINATORS if base.coordinates else COORDINATORS,
     )
-    edges = [EdgeClient(url, mesh_id=base.mesh_id, own=base.node_id) for url in base.config.edge]
+    proxies = choose_proxies(base.config.proxy, environment())
+    edges = [
+        EdgeClient(url, mesh_id=base.mesh_id, own=base.node_id, proxies=proxies)
+        for url in base.config.edge
+    ]
     bootstrap = _build_bootstrap(base, directory, edges)
     announcer = EdgeAnnouncer(
         directory=directory,
