@@ -36,7 +36,7 @@ ONLY_ROOT = (
 )
 NEEDS_ADMIN = (
     "inviting a coordinator takes a coordinator that is granted admin as well: "
-    "'electrons mesh grant FOLDER NODE --role admin', where FOLDER holds the root key"
+    "'electrons mesh grant FOLDER NODE --role coordinator --role admin' with the root key's FOLDER"
 )
 
 
