@@ -157,7 +157,8 @@ class Reachability:
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     def _on_link(self, link: Link, up: bool) -> None:
-        if up or self._witnesses.gone(self._hosts()):
+        if up:
+            self._witnesses.doubt(link.peer)
             self._wake.set()
 
     async def _run(self) -> None:

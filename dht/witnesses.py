@@ -66,6 +66,10 @@ class Witnesses:
         self._failed.pop(sighting.peer, None)
         self._heard[sighting.peer] = sighting
 
+    def doubt(self, node: NodeId) -> None:
+        """A peer has a new link: it may see this node elsewhere now, so ask it again."""
+        self._heard.pop(node, None)
+
     def fail(self, node: NodeId, now: float) -> None:
         """A peer gave no answer."""
         self._failed = {each: until for each, until in self._failed.items() if until > now}

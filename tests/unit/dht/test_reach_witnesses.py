@@ -105,6 +105,15 @@ def test_failures_remembered_are_bounded() -> None:
     assert len(witnesses._failed) == MAX_FAILED
 
 
+def test_a_peer_with_a_new_link_is_asked_again() -> None:
+    peers = linked("203.0.113.1", "192.0.2.1", "198.18.0.1")
+    witnesses = Witnesses()
+    asked = witnesses.choose(peers, 0.0, Random(1))
+    answer(witnesses, peers, asked)
+    witnesses.doubt(asked[0])
+    assert witnesses.choose(peers, 1.0, Random(1)) == asked[:1]
+
+
 def test_whoever_moves_starts_anew() -> None:
     peers = linked("203.0.113.1", "192.0.2.1", "198.18.0.1")
     witnesses = Witnesses()
