@@ -28,7 +28,8 @@ examples:
 
 Whoever holds the root key decides who may take part in the mesh, and in which role: keep the
 folder private and keep a copy somewhere safe. Nobody can make the key again. The first node that
-is granted the coordinator's role founds the mesh's group of coordinators; later ones join it.
+is granted the coordinator's role founds the mesh's group of coordinators and is an admin as well;
+later ones join it.
 A coordinator lets in workers, gateways, storage and relays by ticket ('electrons invite'); one that
 is granted admin as well also lets in coordinators. Only the root key makes an admin."""
 
@@ -106,6 +107,8 @@ def _grant(folder: Path, args: argparse.Namespace) -> None:
     node_id = _named_node(args.node, data_dir)
     roles: list[Role] = list(dict.fromkeys(args.role or ["coordinator"]))
     founder = "coordinator" in roles and claim_founding(folder, node_id) == node_id
+    if founder and "admin" not in roles:
+        roles.append("admin")  # or nobody could let in a second coordinator without the root key
     until = time.time() + args.days * DAY
     text = encode_charter(write_charter(root, node_id, roles, until, founder=founder))
     if data_dir is not None:
