@@ -15,6 +15,7 @@ from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.assigning import take_stock
 from node.banner import Banner
+from node.belonging import Belonging
 from node.config import Config
 from node.config_addresses import Address
 from node.coordinating import Coordinating
@@ -42,6 +43,7 @@ class ElectronsNode:
         token: str,
         links: LinkPool,
         discovery: Discovery,
+        belonging: Belonging,
         work: Work,
         report: Report,
         gateway: Gateway,
@@ -54,6 +56,7 @@ class ElectronsNode:
         self._inherited = inherited
         self._links = links
         self._discovery = discovery
+        self._belonging = belonging
         self._work = work
         self._report = report
         self._gateway = gateway
@@ -97,9 +100,12 @@ class ElectronsNode:
         discovery.reach.known.on_change(self._publish)
         self._publish()
         discovery.reach.known.start()
+        discovery.relays.start()
         work.host.start()
         work.comfort.start()
         work.dispatch.start()
+        self._belonging.standing.watch(self._publish)
+        self._belonging.start()
         discovery.directory.start()
         discovery.table.start()
         discovery.registry.start()
@@ -188,6 +194,7 @@ class ElectronsNode:
             resources=work.activation.resources,
             runnable=work.activation.runnable(),
             reason=reason,
+            grants=self._belonging.standing.grants,
         )
         self._told = state, reason
         self._given = work.activation.resources

@@ -10,6 +10,7 @@ from mesh.capability import NodeState, Role
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
 from node.banner import Banner
+from node.belonging import Belonging
 from node.config import Config
 from node.coordinating import GroupDesk
 from node.dispatch.candidates import AUTO
@@ -21,7 +22,7 @@ from node.hardware.probe import probe_hardware
 from node.hardware.summary import summarise
 from node.own_state import own_state
 from node.parts import Discovery, Work
-from node.standing import Standing, free_roles, missing_grants
+from node.standing import free_roles, missing_grants
 
 
 class Report:
@@ -32,7 +33,7 @@ class Report:
         *,
         config: Config,
         roles: tuple[Role, ...],
-        standing: Standing,
+        belonging: Belonging,
         links: LinkPool,
         discovery: Discovery,
         work: Work,
@@ -43,7 +44,7 @@ class Report:
         """`trouble` tells what is wrong with this node's own health."""
         self._config = config
         self._roles = roles
-        self._standing = standing
+        self._belonging = belonging
         self._group = group
         self._doors = doors
         self._links = links
@@ -104,15 +105,17 @@ class Report:
             f"role {role} is not built yet and not advertised"
             for role in self._config.unbuilt_roles
         ]
+        standing = self._belonging.standing.current
         lacking = missing_grants(
-            self._config.built_roles, self._standing, free_roles(self._config.network)
+            self._config.built_roles, standing, free_roles(self._config.network)
         )
         conflicts = [conflict.text for conflict in self._links.conflicts]
         parts = (self._trouble(), self._registry.note(), self._group.note(), self._doors.note())
         degraded = [note for note in parts if note]
         engines = self._catalog.notes()
         degraded += [self._comfort.trouble] if self._comfort.trouble else []
-        return (*roles, *lacking, *self._standing.notes, *engines, *conflicts, *degraded)
+        mine = (*self._belonging.notes(), *standing.notes)
+        return (*roles, *lacking, *mine, *engines, *conflicts, *degraded)
 
     def banner(self, http: str, mesh: str) -> Banner:
         """The facts for the ready line."""

@@ -24,13 +24,16 @@ from mesh.clock import SystemClock
 from mesh.health import LocalHealth
 from mesh.identity.boot import Boot, next_boot
 from mesh.identity.keys import NodeKey
+from mesh.identity.trust import Trust
 from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
 from mesh.links.pool import MAX_LINKS, LinkPool
 from mesh.links.reception import Introduction
+from mesh.links.relaying import RelayTerms
 from mesh.links.trimming import MAX_IDLE
 from mesh.ports import StreamKind
 from mesh.version import VERSION
+from node.belonging import Belonging, build_revoking, build_trust
 from node.config import Config
 from node.coordinating import Coordinating, GroupDesk, build_coordinating
 from node.coverage import AssignmentDoor, CoverageDesk
@@ -48,8 +51,9 @@ from node.parts import Discovery, Work
 from node.privacy import granted_now
 from node.proxies import choose_proxies
 from node.reach import Reach, build_reach
+from node.relays import build_relays
 from node.report import Report
-from node.standing import Standing, read_charters, settle_standing, take_roles
+from node.standing import OwnStanding, take_roles
 from node.succession import inherited_sockets
 from node.working import build_work
 
@@ -74,7 +78,8 @@ class _Base:
     tasks: Tasks
     links: LinkPool
     reach: Reach
-    standing: Standing
+    standing: OwnStanding
+    trust: Trust
     roles: tuple[Role, ...]
     inherited: Mapping[str, socket.socket]
     """Listening sockets that the release before this one left open."""
@@ -114,6 +119,7 @@ def build(config: Config) -> ElectronsNode:
         tasks=base.tasks,
         rng=base.rng,
     )
+    belonging = _build_belonging(base, discovery)
     coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
     group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
     doors = build_doors(
@@ -127,7 +133,7 @@ def build(config: Config) -> ElectronsNode:
     report = Report(
         config=config,
         roles=base.roles,
-        standing=base.standing,
+        belonging=belonging,
         links=base.links,
         discovery=discovery,
         work=work,
@@ -144,6 +150,7 @@ def build(config: Config) -> ElectronsNode:
         token=token,
         links=base.links,
         discovery=discovery,
+        belonging=belonging,
         work=work,
         report=report,
         gateway=gateway,
@@ -159,12 +166,16 @@ def _build_base(config: Config) -> _Base:
     mesh_id = resolve_network(config.network)
     clock = SystemClock()
     health = LocalHealth()
-    charters = (*read_charters(config.data_dir), *config.grants)
-    standing = settle_standing(
-        charters, mesh_id=mesh_id, node_id=key.node_id, now_wall=clock.wall()
+    standing = OwnStanding(
+        data_dir=config.data_dir,
+        given=config.grants,
+        mesh_id=mesh_id,
+        node_id=key.node_id,
+        wall=clock.wall,
     )
+    trust = build_trust(config.network, clock)
     inherited = inherited_sockets()
-    roles = take_roles(config.built_roles, standing)
+    roles = take_roles(config.built_roles, standing.current, trust.free)
 
     def introduce() -> Introduction:
         software = f"distributed-electrons/{VERSION}"
@@ -180,6 +191,8 @@ def _build_base(config: Config) -> _Base:
         inherited=inherited.get("mesh"),
         max_idle=MAX_LINKS if "coordinator" in roles else MAX_IDLE,
         health=health,
+        trust=trust,
+        relays=RelayTerms(config.relay_rate) if "relay" in roles else None,
     )
     tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
     reach = build_reach(links=links, setting=config.reach, clock=clock, tasks=tasks)
@@ -195,6 +208,7 @@ def _build_base(config: Config) -> _Base:
         links=links,
         reach=reach,
         standing=standing,
+        trust=trust,
         roles=roles,
         inherited=inherited,
         health=health,
@@ -213,6 +227,7 @@ def _build_discovery(base: _Base) -> Discovery:
         most=MAX_NODES + (MAX_LINKS if base.coordinates else 0),
         on_change=lambda *_: neighbourhood.wake(),
         patience=base.patience,
+        vet=base.trust.vet,
     )
     registry = Registry(
         own=base.node_id,
@@ -223,6 +238,7 @@ def _build_discovery(base: _Base) -> Discovery:
         tasks=base.tasks,
         coordinator=base.coordinates,
         expected=is_founded(base.config.network),
+        vet=base.trust.vet,
     )
     table = KademliaDirectory(
         key=base.key,
@@ -232,6 +248,7 @@ def _build_discovery(base: _Base) -> Discovery:
         clock=base.clock,
         tasks=base.tasks,
         rng=base.rng,
+        vet=base.trust.vet,
     )
     neighbourhood = Neighbourhood(
         own=base.node_id,
@@ -255,7 +272,33 @@ def _build_discovery(base: _Base) -> Discovery:
         rng=base.rng,
         reachable=lambda: base.reach.known.reachable,
     )
-    return Discovery(directory, table, neighbourhood, bootstrap, announcer, registry, base.reach)
+    relays = build_relays(
+        own=base.node_id,
+        links=base.links,
+        directory=directory,
+        reach=base.reach.known,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
+    )
+    return Discovery(
+        directory, table, neighbourhood, bootstrap, announcer, registry, base.reach, relays
+    )
+
+
+def _build_belonging(base: _Base, discovery: Discovery) -> Belonging:
+    revoking = build_revoking(
+        base.config.network,
+        own=base.node_id,
+        trust=base.trust,
+        links=base.links,
+        directory=discovery.directory,
+        data_dir=base.config.data_dir,
+        clock=base.clock,
+        tasks=base.tasks,
+        rng=base.rng,
+    )
+    return Belonging(base.standing, base.trust, base.links, base.clock, revoking)
 
 
 def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient]) -> Bootstrap:
@@ -276,7 +319,7 @@ def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient])
 def _build_coordinating(base: _Base, discovery: Discovery, work: Work) -> Coordinating:
     return build_coordinating(
         own=base.node_id,
-        founds=base.standing.founds,
+        founds=base.standing.current.founds,
         data_dir=base.config.data_dir,
         links=base.links,
         directory=discovery.directory,

@@ -63,7 +63,7 @@ class Trust:
         roles that need no grant here: without a root key nobody could give one.
         """
         self.mesh_id = mesh_id
-        self._free = frozenset(free)
+        self.free = frozenset(free)
         self.closed = closed
         self.sentence = Sentence()
         self._here: frozenset[str] = frozenset()
@@ -109,7 +109,7 @@ class Trust:
             else:
                 granted.update(checked.roles)
                 until = min(until, checked.until)
-        return Credentials(frozenset(granted), until, tuple(rejected), self._free)
+        return Credentials(frozenset(granted), until, tuple(rejected), self.free)
 
     def vet(self, node: NodeId, grants: Sequence[bytes]) -> None:
         """Raises RecordRejected for a node that takes no part here: nothing it says is believed."""
