@@ -1,4 +1,4 @@
-"""Addresses as people write them: `[ID@]HOST:PORT`, or a URL."""
+"""Addresses as people write them: `[ID@]HOST:PORT`, or a URL with the id before or in it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ class JoinAddress:
 
 def parse_join_address(text: str, *, setting: str = "join") -> JoinAddress:
     """Raises ConfigError that names the setting, the value and what is allowed."""
-    scheme, _, rest = text.strip().rpartition("://")
-    name, at, place = rest.rpartition("@")
+    text_of_id, at, url = text.strip().partition("@")
+    if "://" in text_of_id or "://" not in url:  # the id is in the URL, or there is no scheme
+        scheme, _, rest = text.strip().rpartition("://")
+        text_of_id, at, place = rest.rpartition("@")
+    else:
+        scheme, _, place = url.partition("://")
     try:
-        node = parse_node_id(name) if at else None
+        node = parse_node_id(text_of_id) if at else None
         url = str(parse_address(f"{scheme or 'tcp'}://{place}"))
     except ValueError as error:
         raise ConfigError(setting, text, f"{error}; {ALLOWED}") from None

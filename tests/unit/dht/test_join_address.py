@@ -22,6 +22,7 @@ ID = NodeId("0123456789abcdef0123456789abcdef01234567")
         (f"tcp://{ID}@192.0.2.7:7400", "tcp://192.0.2.7:7400", ID),
         ("wss://node.example.org", "wss://node.example.org:443/mesh", None),
         (f"wss://{ID}@node.example.org/deep/mesh", "wss://node.example.org:443/deep/mesh", ID),
+        (f"{ID}@wss://node.example.org", "wss://node.example.org:443/mesh", ID),
         (" 192.0.2.7:7400 ", "tcp://192.0.2.7:7400", None),
     ],
 )
