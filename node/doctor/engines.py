@@ -13,6 +13,7 @@ from mesh.errors import ElectronsError
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.outbound import try_tcp
 from node.doctor.patient import Patient
+from node.doctor.web import NoAnswer, ask
 from services.engines.discovery import Discovery
 from services.engines.engine import Engine
 from services.engines.recognition import NotAnEngine, engine_for_url
@@ -26,7 +27,15 @@ CHECK_SECONDS = 13.0
 """Scan or recognition, then probe and sample."""
 
 How = Literal[
-    "well", "absent", "silent", "not an engine", "failing", "no models", "slow", "no token"
+    "well",
+    "absent",
+    "silent",
+    "not an engine",
+    "locked",
+    "failing",
+    "no models",
+    "slow",
+    "no token",
 ]
 
 
@@ -72,10 +81,13 @@ def judge_engine(facts: EngineFacts) -> Finding:
             what = f"{where} takes connections and does not answer"
             return problem(AREA, what, "it hangs: restart it, and look into its log", facts.error)
         case "not an engine":
-            cure = "correct the URL; if it wants an API key, put a keyless engine there"
+            cure = "correct the URL in `engines`"
             return problem(
                 AREA, f"What answers at {facts.place} is no known engine", cure, facts.error
             )
+        case "locked":
+            cure = "start it without a key: it needs to listen on this machine only"
+            return problem(AREA, f"{where} wants an API key", cure, facts.error)
         case "failing":
             cure = "look into the engine's own log and restart it"
             return problem(AREA, f"{where} answers with errors", cure, facts.error)
@@ -126,10 +138,22 @@ async def _ask_url(url: str, *, sample: bool) -> EngineFacts:
     except TimeoutError:
         return EngineFacts(place, "silent")
     except NotAnEngine as error:
-        return EngineFacts(place, "not an engine", error=str(error))
+        return EngineFacts(place, await _how_strange(url), error=str(error))
     except ElectronsError as error:
         return EngineFacts(place, await _how_absent(url), error=str(error))
     return await _ask(engine, place, sample=sample)
+
+
+async def _how_strange(url: str) -> How:
+    """Something answers: an engine in trouble, one that wants a key, or no engine?"""
+    parts = urlsplit(url)
+    try:
+        answer = await ask(f"{parts.scheme}://{parts.netloc}/v1/models", seconds=1.5)
+    except NoAnswer:
+        return "not an engine"
+    if answer.status in (401, 403):
+        return "locked"
+    return "failing" if answer.status >= 500 else "not an engine"
 
 
 async def _how_absent(url: str) -> How:

@@ -18,7 +18,7 @@ HTTPS = "outbound 443"
 UDP = "outbound UDP"
 CONNECT_SECONDS = 4.0
 UDP_TRIES = 3
-UDP_WAIT = 0.7
+UDP_WAIT = 0.5
 """Seconds for each of the tries: UDP may be lost without being blocked."""
 STUN_REQUEST = b"\x00\x01\x00\x00\x21\x12\xa4\x42"
 """A Binding request without attributes (RFC 8489, 5 and 6.1); its transaction id follows."""
