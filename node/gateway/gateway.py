@@ -11,6 +11,7 @@ from coordinator.scheduling.trace import Traces
 from mesh.clock import Clock, SystemClock
 from mesh.ids import NodeId
 from mesh.ports import Accounts, Dispatch, View
+from node.gateway.admission_handlers import AdmissionHandlers
 from node.gateway.application import HEALTH, LIVE, Application, Handler
 from node.gateway.exchange import Answer, Incoming, Reply
 from node.gateway.full_server import MeshWebSocket
@@ -43,13 +44,14 @@ class Gateway:
         services: ServiceHandlers | None = None,
         owner: OwnerHandlers | None = None,
         group: GroupHandlers | None = None,
+        admission: AdmissionHandlers | None = None,
         settings: GatewaySettings | None = None,
         mesh_websocket: MeshWebSocket | None = None,
         clock: Clock | None = None,
         lean: bool = True,
         traces: Traces | None = None,
     ) -> None:
-        """`services`, `owner` or `group` None: nothing of that is answered here.
+        """`services`, `owner`, `group` or `admission` None: nothing of that is answered here.
 
         `mesh_websocket` serves GET
         /mesh; `lean` False is for comparison only.
@@ -77,6 +79,7 @@ class Gateway:
         self.routes += [] if services is None else services.routes()
         self.routes += [] if owner is None else owner.routes()
         self.routes += [] if group is None else group.routes()
+        self.routes += [] if admission is None else admission.routes()
         self._application = Application(
             routes=self.routes,
             accounts=accounts,

@@ -17,12 +17,14 @@ from mesh.consensus import GroupReport, Members
 from mesh.ids import NodeId
 from mesh.jobs import Chunk, Finish, Usage
 from node.gateway.accounts import LocalAccounts
+from node.gateway.admission_handlers import AdmissionHandlers
 from node.gateway.gateway import Gateway
 from node.gateway.group_handlers import GroupHandlers
 from node.gateway.openapi import openapi_document
 from node.gateway.owner_handlers import OwnerHandlers
 from node.gateway.service_handlers import ServiceHandlers
 from node.gateway.settings import Health, Suppliers
+from tests.integration.gateway.listed_admissions import ListedAdmissions, PlainOffice
 from tests.integration.gateway.listed_targets import ListedTargets, fixed_coverage
 from tests.integration.gateway.owned_node import OwnedNode
 from tests.integration.gateway.twins import (
@@ -52,6 +54,7 @@ def build_gateway() -> Gateway:
         services=ServiceHandlers(coverage=fixed_coverage, targets=ListedTargets()),
         owner=OwnerHandlers(OwnedNode()),
         group=GroupHandlers(tell_group, lambda: ""),
+        admission=AdmissionHandlers(PlainOffice(ListedAdmissions())),
     )
 
 
