@@ -83,7 +83,7 @@ class DialBack:
 
     async def _answer(self, link: Link, request: ReachMe) -> Seen:
         observed = tcp_host(link.remote)
-        if observed is None:
+        if observed is None or link.relayed:
             return Seen()
         targets = choose_targets(observed, request)
         if not self._may(link.peer, observed, len(targets)):

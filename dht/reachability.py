@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
@@ -45,8 +45,10 @@ SETTLE = 0.3
 """Seconds in which several new links are taken together."""
 LOOK_EVERY = 5.0
 """Seconds between looks at whether this machine has moved."""
-MAX_RELAYED = 4
-"""Addresses taken from other sources."""
+MAX_ADDED = 4
+"""Addresses taken from one other source."""
+DIRECT_PATIENCE = 20.0
+"""Seconds with links through proxies only, until nobody is expected to come in directly."""
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Reachability:
         tasks: Tasks,
         rng: Random | None = None,
         setting: ReachSetting = "auto",
+        claimed: Sequence[str] = (),
         interfaces: Callable[[], tuple[Interface, ...]] = own_interfaces,
     ) -> None:
         self._links = links
@@ -83,11 +86,14 @@ class Reachability:
         self._tasks = tasks
         self._rng = rng or Random()
         self.setting: ReachSetting = setting
+        self.claimed = tuple(claimed)
+        """Addresses that the owner vouches for: told, and not asked about."""
         self._read_interfaces = interfaces
         self._interfaces: tuple[Interface, ...] = ()
         self._witnesses = Witnesses()
         self._sources: list[Callable[[], Sequence[str]]] = []
         self._watchers: list[Callable[[], object]] = []
+        self._detours_since: float | None = None
         self._told: tuple[ReachState, tuple[str, ...]] | None = None
         self._wake = asyncio.Event()
         self.finding: Finding = UNKNOWN
@@ -103,7 +109,7 @@ class Reachability:
     @property
     def reachable(self) -> bool:
         """Whether others may be sent here without a relay; so until the contrary is found."""
-        return self.state != "private"
+        return self.state != "private" or bool(self.claimed)
 
     @property
     def place(self) -> OwnPlace:
@@ -114,20 +120,20 @@ class Reachability:
     @property
     def outside_addresses(self) -> tuple[str, ...]:
         """By which nodes elsewhere reach this one directly."""
+        found = self._supposed() if self.setting == "public" else ()
         if self.setting == "auto":
-            return self.finding.addresses
-        return self._claimed() if self.setting == "public" else ()
+            found = self.finding.addresses
+        return tuple(dict.fromkeys((*found, *self.claimed)))
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """What others are told."""
         own = tuple(self._listening())
         if self.state in ("public", "mapped", "private"):
-            near = [url for url in own if (host := host_of(url)) is not None and is_inside(host)]
-            own = (*self.outside_addresses, *near)
-        added = [url for source in self._sources for url in source()][:MAX_RELAYED]
-        direct = list(dict.fromkeys(own))[: MAX_ADDRESSES - len(added)]
-        return (*direct, *added)
+            own = tuple(url for url in own if is_inside(host_of(url) or "::1"))
+        added = [url for source in self._sources for url in tuple(source())[:MAX_ADDED]]
+        direct = list(dict.fromkeys((*self.outside_addresses, *own)))
+        return (*direct[: MAX_ADDRESSES - len(added)], *added)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,6 +178,7 @@ class Reachability:
                 self._conclude()
                 await asyncio.sleep(SETTLE)
             else:
+                self._note_detours(hosts)
                 self.note_change()
                 await self._wait()
 
@@ -186,7 +193,8 @@ class Reachability:
 
     def _hosts(self) -> dict[NodeId, str]:
         """Linked peers that see this node itself and not a proxy or relay, with their hosts."""
-        found = ((link.peer, tcp_host(link.remote)) for link in self._links.all())
+        plain = (link for link in self._links.all() if not link.relayed)
+        found = ((link.peer, tcp_host(link.remote)) for link in plain)
         return {node: host for node, host in found if host is not None}
 
     def _own_hosts(self) -> frozenset[str]:
@@ -201,6 +209,18 @@ class Reachability:
             self.finding = replace(self.finding, voices=0)
         elif self._witnesses.gone(self._hosts()):
             self._witnesses.hurry()
+
+    def _note_detours(self, hosts: Mapping[NodeId, str]) -> None:
+        """Where every link leads through something, nobody can try, and nobody will come in."""
+        now = self._clock.now()
+        if hosts or not self._links.all() or self.finding.voices:
+            self._detours_since = None
+        elif self._detours_since is None:
+            self._detours_since = now
+        elif self.finding == UNKNOWN and now - self._detours_since >= DIRECT_PATIENCE:
+            self.counters.findings += 1
+            self.finding = Finding("private", at=now)
+            log.info("reach state=private before=unknown: every link leads through something")
 
     async def _ask(self, node: NodeId, host: str) -> None:
         """Have a peer try; what it says is kept, or that it said nothing."""
@@ -236,7 +256,7 @@ class Reachability:
             log.info("reach state=%s before=%s voices=%d", after.state, before.state, after.voices)
         self.note_change()
 
-    def _claimed(self) -> tuple[str, ...]:
+    def _supposed(self) -> tuple[str, ...]:
         """Where this node should be reached if its owner is right."""
         own = tuple(self._listening())
         seen = [str(Address("tcp", host, _port(own))) for host in self.place.outside]

@@ -14,6 +14,7 @@ from mesh.links.pipe import Address, parse_address
 
 MAX_DIALLED = 4
 """Addresses of one node that are dialled."""
+_DIRECT = frozenset({"tcp", "ws", "wss"})
 _WEB_PORTS = frozenset({80, 443})
 _PRIVATE_NAMES = (".local", ".internal", ".localhost", ".lan", ".home.arpa")
 
@@ -32,7 +33,7 @@ def dialable_from(source: str, urls: Iterable[str]) -> list[Address]:
 
 
 def _leads_back(address: Address, source: str) -> bool:
-    return host_of(str(address)) == source
+    return address.scheme in _DIRECT and host_of(str(address)) == source
 
 
 def _is_public_web(address: Address) -> bool:

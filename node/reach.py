@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +46,14 @@ class Reach:
         return {**asked, **{f"dial_back_{name}_total": number for name, number in served}}
 
 
-def build_reach(*, links: LinkPool, setting: ReachSetting, clock: Clock, tasks: Tasks) -> Reach:
+def build_reach(
+    *,
+    links: LinkPool,
+    setting: ReachSetting,
+    claimed: Sequence[str],
+    clock: Clock,
+    tasks: Tasks,
+) -> Reach:
     """Serves dial-backs from now on; `known` is yet to be started."""
     known = Reachability(
         links=links,
@@ -54,6 +61,7 @@ def build_reach(*, links: LinkPool, setting: ReachSetting, clock: Clock, tasks: 
         clock=clock,
         tasks=tasks,
         setting=setting,
+        claimed=claimed,
     )
     dial_back = DialBack(clock=clock)
     links.serve(StreamKind.REACH, dial_back.serve)

@@ -195,8 +195,13 @@ def _build_base(config: Config) -> _Base:
         relays=RelayTerms(config.relay_rate) if "relay" in roles else None,
     )
     tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
-    reach = build_reach(links=links, setting=config.reach, clock=clock, tasks=tasks)
-    reach.known.add_source(lambda: config.public_urls)
+    reach = build_reach(
+        links=links,
+        setting=config.reach,
+        claimed=config.public_urls,
+        clock=clock,
+        tasks=tasks,
+    )
     return _Base(
         config=config,
         key=key,

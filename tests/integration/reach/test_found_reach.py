@@ -121,6 +121,18 @@ async def test_addresses_of_relays_come_last_and_their_changes_are_told(
     assert told == [node.links.addresses, (*node.links.addresses, *relays)]
 
 
+async def test_what_the_owner_vouches_for_is_told_though_nobody_could_try(
+    start_node: StartNode,
+) -> None:
+    peers = [await start_node() for _ in range(2)]
+    front = "wss://node.example.org:443/mesh"
+    hidden = await start_node(HIDDEN, claimed=(front,))
+    await hidden.join(*peers)
+    await until(lambda: hidden.reach.finding.voices == 2)
+    assert (hidden.reach.state, hidden.reach.reachable) == ("private", True)
+    assert hidden.reach.addresses == (front, *hidden.links.addresses)
+
+
 async def test_a_node_that_moved_asks_again(start_node: StartNode) -> None:
     interfaces: list[tuple[Interface, ...]] = [()]
     peer = await start_node()

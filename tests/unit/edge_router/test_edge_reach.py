@@ -16,7 +16,7 @@ def test_only_the_way_back_and_public_web_names_are_dialled() -> None:
         "wss://printer.local/mesh",
         "wss://node.example.org:8443/mesh",
         "ws://node.example.org/mesh",
-        "relay://x/y",
+        f"relay://192.0.2.7:7400/{'ab' * 20}/{'cd' * 20}",
         "nonsense",
     ]
     assert [str(each) for each in dialable_from("192.0.2.7", urls)] == [
