@@ -25,6 +25,7 @@ from chaos.nodes import Node, Nodes, open_nodes
 MESH_PORT, HTTP_PORT = 443, 8443
 """Of public nodes: what an office's proxy lets through."""
 STARTED_AT_ONCE = 3
+DEMO = ("--engine", "demo", "--demo-rate", "20")
 POLL_SECONDS = 0.25
 
 
@@ -125,6 +126,21 @@ class ReachMesh:
             await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - began
 
+    async def until_relayed(self, observer: Site, seconds: float) -> float:
+        """Return when a node sees all other private ones at two relays at least, with the seconds
+        that took. Raises TimeoutError, naming who is not."""
+        began = time.monotonic()
+        ids = {site.node.node_id: site.name for site in self.private if site is not observer}
+        while True:
+            seen = await observer.peers()
+            few = {name: relay_addresses(seen.get(node_id, {})) for node_id, name in ids.items()}
+            few = {name: found for name, found in few.items() if len(found) < 2}
+            if not few:
+                return time.monotonic() - began
+            if time.monotonic() - began > seconds:
+                raise TimeoutError(f"not at two relays after {seconds} s: {few}")
+            await asyncio.sleep(POLL_SECONDS)
+
     async def linked_pairs(self) -> set[tuple[str, str]]:
         """Private pairs with a link between them, as the first of each sees it."""
         linked = set()
@@ -145,14 +161,27 @@ class ReachMesh:
         return missing
 
 
+def relay_addresses(peer: dict[str, Any]) -> list[str]:
+    """Of a peer as GET /api/peers shows it."""
+    return [each for each in peer.get("addresses", ()) if each.startswith("relay://")]
+
+
 async def ask(
-    one: Site, other: Site, prompt: str, *, tokens: int = 4, patience: float = 20.0
+    one: Site,
+    other: Site | None,
+    prompt: str,
+    *,
+    tokens: int = 4,
+    seed: int = 1,
+    patience: float = 20.0,
 ) -> Told:
-    """A streamed job at one machine's gateway that only the other machine can do."""
+    """A streamed job at one machine's gateway that only the other machine can do; without another
+    one it is for the demo model, wherever that is."""
     body = {
-        "model": other.model,
+        "model": other.model if other else "demo",
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": tokens,
+        "seed": seed,
         "stream": True,
     }
     story = _Story(time.monotonic())
@@ -163,8 +192,9 @@ async def ask(
         ):
             if answer.status != 200:
                 return Told(f"status {answer.status}: {(await answer.text())[:200]}")
-            if answer.headers.get("x-electrons-node") != other.node.node_id:
-                return Told(f"done by {answer.headers.get('x-electrons-node')}")
+            done_by = answer.headers.get("x-electrons-node", "")
+            if other is not None and done_by != other.node.node_id:
+                return Told(f"done by {done_by}")
             async for line in answer.content:
                 story.take(line.decode().strip())
     except aiohttp.ClientError as error:
@@ -220,40 +250,49 @@ def session_of(host: LabHost) -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def reach_mesh(
-    public: int, kinds: Sequence[tuple[str, NatKind]], public_words: Sequence[str]
+    public: int, kinds: Sequence[tuple[str, NatKind]], public_words: Sequence[str], demos: int = 0
 ) -> AsyncIterator[ReachMesh]:
-    """A mesh that is not started: public nodes with these words, and one home of each kind."""
+    """A mesh that is not started: public nodes with these words, and one home of each kind.
+
+    The first `demos` homes have the demo model as well, paced.
+    """
     lab = NatLab()
     try:
         async with AsyncExitStack() as stack, open_nodes() as nodes:
             mesh = ReachMesh(lab, nodes)
             for number in range(public):
                 host = lab.add_public(f"public-{number}")
-                words = ("--engine", "none", *public_words)
-                ports = ("--mesh", f"{host.address}:{MESH_PORT}")
-                doors = ("--http", f"{host.address}:{HTTP_PORT}")
-                node = _node(nodes, host, (*words, *ports, *doors))
+                mesh_port = ("--mesh", f"{host.address}:{MESH_PORT}")
+                http_port = ("--http", f"{host.address}:{HTTP_PORT}")
+                words = ("--engine", "none", *mesh_port, *http_port, *public_words)
+                node = _node(nodes, host, words)
                 session = await stack.enter_async_context(session_of(host))
                 mesh.public.append(Site(host, node, session))
-            for name, kind in kinds:
-                mesh.private.append(await _private(stack, lab, nodes, name, kind))
+            for number, (name, kind) in enumerate(kinds):
+                more = DEMO if number < demos else ()
+                mesh.private.append(await _private(stack, lab, nodes, name, kind, more))
             yield mesh
     finally:
         lab.close()
 
 
 async def _private(
-    stack: AsyncExitStack, lab: NatLab, nodes: Nodes, name: str, kind: NatKind
+    stack: AsyncExitStack,
+    lab: NatLab,
+    nodes: Nodes,
+    name: str,
+    kind: NatKind,
+    words: Sequence[str],
 ) -> Site:
     home = lab.add_home(name, kind)
     host = home.add_host(name)
     engine = await stack.enter_async_context(LabEngine(host))
     proxy = None
-    words: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     if kind is NatKind.PROXY:
         proxy = await stack.enter_async_context(ConnectProxy(home))
-        words = ("env", f"HTTPS_PROXY={proxy.url}", f"HTTP_PROXY={proxy.url}")
-    node = _node(nodes, host, ("--engine", URL), words)
+        before = ("env", f"HTTPS_PROXY={proxy.url}", f"HTTP_PROXY={proxy.url}")
+    node = _node(nodes, host, ("--engine", URL, *words), before)
     session = await stack.enter_async_context(session_of(host))
     return Site(host, node, session, home, engine, proxy)
 
