@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import getpass
 import platform
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from node.cli.setting_flags import add_setting_flags, raw_settings
 from node.cli.terminal import printable, remark, say, say_json
 from node.config_addresses import parse_address
 from node.config_values import BadValue
+from node.doctor.aside import run_loosely
 from node.doctor.checks import CHECKS
 from node.doctor.examination import examine_all
 from node.doctor.finding import Finding
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     asked = Asked(raw_settings(args), args.config, named, _udp_place(args.udp))
     patient = admit(asked, environment())
     told_at_once = not args.json_output and args.share is None
-    findings = asyncio.run(_examine(patient, told_at_once=told_at_once))
+    findings = run_loosely(lambda: _examine(patient, told_at_once=told_at_once))
     if args.share is not None:
         _share(findings, patient, args.share, as_json=bool(args.json_output))
     elif args.json_output:

@@ -1,39 +1,54 @@
-"""Blocking work on a thread that nobody waits for: a resolver or a driver may hang for minutes."""
+"""Blocking work on threads that nobody waits for: a resolver or a driver may hang for minutes."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class LooseExecutor(ThreadPoolExecutor):
+    """A thread for each piece of work, which neither the loop's end nor the program's waits for."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As `Executor.submit`."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=run, name="doctor", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing: what still hangs ends with the process."""
+
+
+LOOSE = LooseExecutor()
 
 
 async def aside(work: Callable[[], T]) -> T:
     """What `work` returns or raises. Cancelling stops the waiting, not the work."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
+    return await asyncio.get_running_loop().run_in_executor(LOOSE, work)
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
 
-    def run() -> None:
-        result: T | None = None
-        error: BaseException | None = None
-        try:
-            result = work()
-        except Exception as caught:  # noqa: BLE001 - handed to whoever waits
-            error = caught
-        try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            return  # the loop is closed: the answer came after everyone had gone
+def run_loosely(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """`asyncio.run`, which does not wait at its end for names that are still being looked up."""
 
-    threading.Thread(target=run, name="doctor", daemon=True).start()
-    return await future
+    async def loosely() -> T:
+        asyncio.get_running_loop().set_default_executor(LOOSE)
+        return await main()
+
+    return asyncio.run(loosely())

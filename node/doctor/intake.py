@@ -19,6 +19,9 @@ from node.config import Config, load_config
 from node.config_sources import find_data_dir, find_file
 from node.doctor.patient import Instruments, Patient
 
+NOT_FOR_NODES = {"data_dir", "json_output"}
+"""Flags that say which node, and how to tell what is found; not what to examine it with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -83,7 +86,7 @@ class _QuietParser(argparse.ArgumentParser):
 
 def _settings(asked: Asked, info: RunInfo | None) -> tuple[Mapping[str, Any], str | None, bool]:
     """The user's own flags; without any, those of the node that runs."""
-    given = {name for name, value in asked.settings.items() if value is not None} - {"data_dir"}
+    given = {name for name, value in asked.settings.items() if value is not None} - NOT_FOR_NODES
     if info is None or given or asked.file is not None:
         return asked.settings, asked.file, False
     found = flags_of(info.command)
