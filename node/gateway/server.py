@@ -98,7 +98,7 @@ class Server:
         loop = asyncio.get_running_loop()
         accept = self._accept
         if tls is not None:
-            self._tls = TlsPort(tls, self._tasks, self.place)
+            self._tls = TlsPort(tls, self.place)
             accept = self._tls.accept
             self._beside = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=BACKLOG)
         if inherited is not None:
@@ -129,6 +129,8 @@ class Server:
     async def close(self) -> None:
         """Cancel what is still being served and drop every connection."""
         self.stop_accepting()
+        if self._tls is not None:
+            self._tls.close()
         await self._full.close()
         await self._tasks.close()
         for connection in list(self._connections):

@@ -6,35 +6,30 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
-from mesh.lifecycle import Tasks
+from mesh.links.pipe import Pipe
+from mesh.links.tcp import TcpPipe
+from node.door.tls_transport import TlsTransport
 from node.gateway.tls_files import TlsFault, TlsFiles, expired
 
 log = logging.getLogger(__name__)
 
-HANDSHAKE_SECONDS = 5.0
-"""From the connection to the end of its TLS handshake."""
-GOODBYE_SECONDS = 2.0
-"""For the client to answer the end of TLS with its own; many just go."""
 MAX_SHAKING = 512
 """Handshakes at once. One more ends the oldest: an honest one is over in a few round trips."""
-MAX_EARLY = 64 * 1024
-"""Bytes that may come right behind a handshake, before somebody reads them."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at the files: whoever renews them need not know of this node."""
+_TOLD = ("peername", "sockname", "socket")
+"""What protocols ask of the connection under TLS."""
 
 
 class TlsPort:
     """Takes fresh connections through the handshake and places what results."""
 
-    def __init__(
-        self, files: TlsFiles, tasks: Tasks, place: Callable[[asyncio.Transport], None]
-    ) -> None:
+    def __init__(self, files: TlsFiles, place: Callable[[asyncio.Transport], None]) -> None:
         self._files = files
-        self._tasks = tasks
         self._place = place
-        self._shaking: dict[asyncio.Task[None], asyncio.Transport] = {}
+        self._shaking: dict[TlsTransport, None] = {}
         """In the order in which they began."""
 
     @property
@@ -44,19 +39,12 @@ class TlsPort:
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol of a fresh connection."""
-        return _Arriving(self)
+        return _Arriving(self._shake)
 
-    def shake(self, transport: asyncio.Transport) -> None:
-        """Shake hands in the background."""
-        transport.pause_reading()  # what comes belongs to TLS
-        if self._tasks.closing:
+    def close(self) -> None:
+        """End the handshakes that are going on."""
+        for transport in list(self._shaking):
             transport.abort()
-            return
-        if len(self._shaking) >= MAX_SHAKING:
-            self._end(next(iter(self._shaking)))
-        task = self._tasks.spawn(self._shake(transport), "TLS handshake")
-        self._shaking[task] = transport
-        task.add_done_callback(self._over)
 
     async def watch(self) -> None:
         """Take up renewed files; complain once about useless ones and keep the old."""
@@ -73,58 +61,32 @@ class TlsPort:
             except TlsFault as fault:
                 log.warning("%s: %s; the one of before stays in use", fault.path, fault)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
-        transport = self._shaking.pop(task, None)
-        if transport is not None and task.cancelled():
-            transport.abort()
+    def _shake(self, pipe: Pipe, extra: dict[str, Any]) -> None:
+        if len(self._shaking) >= MAX_SHAKING:
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            oldest.abort()
+        transport = TlsTransport(
+            pipe, self._files.context, extra=extra, opened=self._opened, over=self._over
+        )
+        self._shaking[transport] = None
+        transport.start()
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._shaking.pop(task).abort()
-        task.cancel()
+    def _opened(self, transport: TlsTransport) -> None:
+        self._over(transport)
+        self._place(transport)
 
-    async def _shake(self, transport: asyncio.Transport) -> None:
-        early = _Early()
-        try:
-            secure = await asyncio.get_running_loop().start_tls(
-                transport,
-                early,
-                self._files.context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=GOODBYE_SECONDS,
-            )
-        except OSError:  # no TLS, too slow, gone: the client's business
-            transport.abort()
-            return
-        if secure is None or early.ended or secure.is_closing():
-            transport.abort()
-            return
-        self._place(secure)
-        if early.data:
-            protocol = cast(asyncio.Protocol, secure.get_protocol())
-            protocol.data_received(bytes(early.data))
+    def _over(self, transport: TlsTransport) -> None:
+        self._shaking.pop(transport, None)
 
 
-class _Arriving(asyncio.Protocol):
-    """Lives until the handshake begins."""
+class _Arriving(TcpPipe):
+    """A pipe that tells about its connection, for the transport on it to tell on."""
 
-    def __init__(self, port: TlsPort) -> None:
-        self._port = port
+    def __init__(self, shake: Callable[[Pipe, dict[str, Any]], None]) -> None:
+        super().__init__(lambda pipe: shake(pipe, self._extra))
+        self._extra: dict[str, Any] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._port.shake(cast(asyncio.Transport, transport))  # uvloop's is none by inheritance
-
-
-class _Early(asyncio.Protocol):
-    """Keeps what comes in the same segment as the end of the handshake."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.ended = False
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        self.ended = self.ended or len(self.data) > MAX_EARLY
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended = True
+        self._extra = {name: transport.get_extra_info(name) for name in _TOLD}
+        super().connection_made(transport)

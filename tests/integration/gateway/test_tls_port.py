@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from node.door import tls_transport
 from node.gateway import tls_port
 from node.gateway.settings import GatewaySettings
 from node.gateway.tls_files import TlsFiles
@@ -145,7 +146,7 @@ async def test_slow_handshakes_are_ended_and_keep_nobody_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tls_port, "MAX_SHAKING", 8)
-    monkeypatch.setattr(tls_port, "HANDSHAKE_SECONDS", 0.5)
+    monkeypatch.setattr(tls_transport, "HANDSHAKE_SECONDS", 0.5)
     door = await open_door(GatewaySettings(), tls=files)
     loop = asyncio.get_running_loop()
     slow = []
