@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -11,7 +11,7 @@ from coordinator.admission.desk import AdmissionDesk, Issuer
 from coordinator.admission.door import AdmissionDoor
 from coordinator.admission.publishing import RevocationPublisher
 from coordinator.admission.rules import is_issuer, roles_to_grant
-from coordinator.group.coordination import Coordination
+from coordinator.state.state import SqliteState
 from dht.directory import Directory
 from mesh.admission import Admissions
 from mesh.capability import NodeRecord
@@ -20,7 +20,6 @@ from mesh.errors import RecordRejected
 from mesh.identity.charter import Charter, encode_charter
 from mesh.identity.grants import Grant, decode_grant
 from mesh.identity.keys import NodeKey
-from mesh.identity.revocations import Revocations
 from mesh.identity.ticket import MAX_CONTACTS, MAX_URLS, Contact
 from mesh.ids import MeshId
 from mesh.lifecycle import Tasks
@@ -30,10 +29,16 @@ from mesh.ports import Link, StreamKind
 from mesh.wire.admission import Renew
 from node.admitting import LocalAdmissions, RemoteAdmissions
 from node.applying import DIAL_SECONDS, Applicant, ask_for_grant
+from node.config import Config
+from node.coordinating import Coordinating
 from node.membership import Membership, keep_membership, newest_grant, read_membership
+from node.network import is_founded
 from node.renewing import Held, Renewing
-from node.standing import read_charters
+from node.revoking import Revoking
+from node.standing import OwnStanding, read_charters
 from node.ticket_office import TicketOffice
+
+Follow = Callable[[SqliteState], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,16 @@ class Papers:
 
     key: NodeKey
     mesh_id: MeshId
-    data_dir: Path
-    grants: Callable[[], Sequence[bytes]]
-    """Its own, encoded, as they are now."""
-    accept: Callable[[str], object]
-    """Keep a grant, given as a charter's text, and show it from now on."""
+    config: Config
+    standing: OwnStanding
+
+    @property
+    def data_dir(self) -> Path:
+        return self.config.data_dir
+
+    def grants(self) -> Sequence[bytes]:
+        """Its own, encoded, as they are now."""
+        return self.standing.grants
 
     def root_signed(self) -> Grant | None:
         """Its own grant by which it may sign for others; None where it may not."""
@@ -73,32 +83,38 @@ class NodeAdmissions:
         return "" if self.renewing is None else self.renewing.note()
 
 
-def build_publisher(
-    papers: Papers,
-    publish: Callable[[Revocations], Awaitable[None]],
-    *,
-    clock: Clock,
-    tasks: Tasks,
-) -> RevocationPublisher:
-    """What hands a coordinator's revocations to everybody."""
+def follow_revocations(
+    papers: Papers, revoking: Revoking | None, clock: Clock, tasks: Tasks
+) -> Follow:
+    """What is told of a coordinator's state, and hands its revocations to everybody."""
+    if revoking is None:
+        return lambda state: None
     issuer = Issuer(papers.key, papers.mesh_id, papers.root_signed)
-    return RevocationPublisher(issuer=issuer, publish=publish, clock=clock, tasks=tasks)
+    publisher = RevocationPublisher(
+        issuer=issuer, publish=revoking.publish, clock=clock, tasks=tasks
+    )
+    return publisher.follow
 
 
 def build_admissions(
     papers: Papers,
-    *,
     links: LinkPool,
     directory: Directory,
-    coordination: Coordination | None,
+    coordinating: Coordinating | None,
     clock: Clock,
     tasks: Tasks,
     rng: Random,
-) -> NodeAdmissions:
-    """A node's part in admission; a coordinator's door is open from now on."""
+) -> NodeAdmissions | None:
+    """A node's part in admission; a coordinator's door is open from now on.
+
+    None in a mesh without a root key, which everybody may join.
+    """
+    if not is_founded(papers.config.network):
+        return None
     coordinators = Coordinators(links, directory, papers.mesh_id, clock)
     admissions: Admissions = RemoteAdmissions(links, coordinators.records)
-    if coordination is not None:
+    if coordinating is not None:
+        coordination = coordinating.coordination
         desk = AdmissionDesk(
             group=coordination.group,
             state=lambda: coordination.state,
@@ -213,7 +229,7 @@ def _build_renewing(
         return await ask_for_grant(applicant, Renew(), others, reach)
 
     def keep(renewed: Grant) -> None:
-        papers.accept(encode_charter(Charter(renewed)))
+        papers.standing.accept(encode_charter(Charter(renewed)))
         named = tuple(contacts()[:MAX_CONTACTS])
         keep_membership(papers.data_dir, Membership(papers.mesh_id, named, clock.wall()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -54,12 +54,20 @@ def build_coordinating(
     links: LinkPool,
     directory: Directory,
     obey_here: Obey,
+    on_state: Callable[[SqliteState], None],
     clock: Clock,
     rng: Random,
     tasks: Tasks,
 ) -> Coordinating:
-    """A coordinator's parts, plugged into each other; nothing is started."""
+    """A coordinator's parts, plugged into each other; nothing is started.
+
+    `on_state` is called when the state is open.
+    """
     in_force = TargetsInForce(links)
+
+    def ready(state: SqliteState) -> None:
+        in_force.follow(state)
+        on_state(state)
 
     def addresses(node: NodeId) -> tuple[str, ...]:
         # Of lost members as well: after a cut nobody else may look for them for half a minute.
@@ -75,7 +83,7 @@ def build_coordinating(
         clock=clock,
         rng=rng,
         tasks=tasks,
-        on_ready=in_force.follow,
+        on_ready=ready,
     )
     assignment = AssignmentService(
         own=own,

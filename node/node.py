@@ -13,6 +13,7 @@ from mesh.capability import NodeState, Resources, Role
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
+from node.admissions import NodeAdmissions
 from node.assigning import take_stock
 from node.banner import Banner
 from node.belonging import Belonging
@@ -44,6 +45,7 @@ class ElectronsNode:
         links: LinkPool,
         discovery: Discovery,
         belonging: Belonging,
+        admissions: NodeAdmissions | None,
         work: Work,
         report: Report,
         gateway: Gateway,
@@ -57,6 +59,7 @@ class ElectronsNode:
         self._links = links
         self._discovery = discovery
         self._belonging = belonging
+        self._admissions = admissions
         self._work = work
         self._report = report
         self._gateway = gateway
@@ -106,6 +109,8 @@ class ElectronsNode:
         work.dispatch.start()
         self._belonging.standing.watch(self._publish)
         self._belonging.start()
+        if self._admissions is not None:
+            self._admissions.start()
         discovery.directory.start()
         discovery.table.start()
         discovery.registry.start()

@@ -9,6 +9,7 @@ from typing import Any
 from mesh.capability import NodeState, Role
 from mesh.links.pool import LinkPool
 from mesh.version import VERSION
+from node.admissions import NodeAdmissions
 from node.banner import Banner
 from node.belonging import Belonging
 from node.config import Config
@@ -34,6 +35,7 @@ class Report:
         config: Config,
         roles: tuple[Role, ...],
         belonging: Belonging,
+        admissions: NodeAdmissions | None,
         links: LinkPool,
         discovery: Discovery,
         work: Work,
@@ -45,6 +47,7 @@ class Report:
         self._config = config
         self._roles = roles
         self._belonging = belonging
+        self._admissions = admissions
         self._group = group
         self._doors = doors
         self._links = links
@@ -114,7 +117,8 @@ class Report:
         degraded = [note for note in parts if note]
         engines = self._catalog.notes()
         degraded += [self._comfort.trouble] if self._comfort.trouble else []
-        mine = (*self._belonging.notes(), *standing.notes)
+        renewal = self._admissions.note() if self._admissions is not None else ""
+        mine = (*self._belonging.notes(), *standing.notes, *((renewal,) if renewal else ()))
         return (*roles, *lacking, *mine, *engines, *conflicts, *degraded)
 
     def banner(self, http: str, mesh: str) -> Banner:

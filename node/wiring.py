@@ -33,6 +33,7 @@ from mesh.links.relaying import RelayTerms
 from mesh.links.trimming import MAX_IDLE
 from mesh.ports import StreamKind
 from mesh.version import VERSION
+from node.admissions import Follow, NodeAdmissions, Papers, build_admissions, follow_revocations
 from node.belonging import Belonging, build_revoking, build_trust
 from node.config import Config
 from node.coordinating import Coordinating, GroupDesk, build_coordinating
@@ -40,6 +41,7 @@ from node.coverage import AssignmentDoor, CoverageDesk
 from node.door.building import build_doors
 from node.environment import environment
 from node.gateway.accounts import LocalAccounts
+from node.gateway.admission_handlers import AdmissionHandlers
 from node.gateway.gateway import Gateway
 from node.gateway.group_handlers import GroupHandlers
 from node.gateway.owner_handlers import OwnerHandlers
@@ -120,7 +122,12 @@ def build(config: Config) -> ElectronsNode:
         rng=base.rng,
     )
     belonging = _build_belonging(base, discovery)
-    coordinating = _build_coordinating(base, discovery, work) if base.coordinates else None
+    papers = Papers(base.key, base.mesh_id, config, base.standing)
+    follow = follow_revocations(papers, belonging.revoking, base.clock, base.tasks)
+    coordinating = _build_coordinating(base, discovery, work, follow) if base.coordinates else None
+    admissions = build_admissions(
+        papers, base.links, discovery.directory, coordinating, base.clock, base.tasks, base.rng
+    )
     group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
     doors = build_doors(
         config,
@@ -134,6 +141,7 @@ def build(config: Config) -> ElectronsNode:
         config=config,
         roles=base.roles,
         belonging=belonging,
+        admissions=admissions,
         links=base.links,
         discovery=discovery,
         work=work,
@@ -142,7 +150,7 @@ def build(config: Config) -> ElectronsNode:
         trouble=base.trouble,
     )
     token = secrets.token_urlsafe(32)
-    gateway = _build_gateway(base, discovery, work, report, token, coordinating, group)
+    gateway = _build_gateway(base, discovery, work, report, token, coordinating, group, admissions)
     return ElectronsNode(
         config=config,
         roles=base.roles,
@@ -151,6 +159,7 @@ def build(config: Config) -> ElectronsNode:
         links=base.links,
         discovery=discovery,
         belonging=belonging,
+        admissions=admissions,
         work=work,
         report=report,
         gateway=gateway,
@@ -321,8 +330,11 @@ def _build_bootstrap(base: _Base, directory: Directory, edges: list[EdgeClient])
     )
 
 
-def _build_coordinating(base: _Base, discovery: Discovery, work: Work) -> Coordinating:
+def _build_coordinating(
+    base: _Base, discovery: Discovery, work: Work, follow: Follow
+) -> Coordinating:
     return build_coordinating(
+        on_state=follow,
         own=base.node_id,
         founds=base.standing.current.founds,
         data_dir=base.config.data_dir,
@@ -343,6 +355,7 @@ def _build_gateway(
     token: str,
     coordinating: Coordinating | None,
     group: GroupDesk,
+    admissions: NodeAdmissions | None,
 ) -> Gateway:
     config = base.config
     desk = CoverageDesk(
@@ -373,6 +386,7 @@ def _build_gateway(
             coverage=desk.ask, targets=coordinating.targets if coordinating else None
         ),
         group=GroupHandlers(group.ask, group.note),
+        admission=AdmissionHandlers(admissions.office if admissions else None),
         owner=OwnerHandlers(work.comfort),
         settings=GatewaySettings(
             allowed_origins=config.cors_origins,
