@@ -359,7 +359,9 @@ class LinkPool:
                 link.give_up()
 
     def _trim(self, now: float) -> None:
-        for link in surplus(self._roster.current(), self._pinned, now, most=self._max_idle):
+        desk = self.relaying.desk
+        needed = {*self._pinned, *(desk.reserved if desk is not None else ())}
+        for link in surplus(self._roster.current(), needed, now, most=self._max_idle):
             self._roster.retire(link, GoawayCode.IDLE, "it was not used")
 
     async def _wait_for_pipes(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
@@ -81,6 +82,11 @@ class RelayDesk:
     def reservations(self) -> int:
         """Nodes that can be reached through this one now."""
         return len(self._reserved)
+
+    @property
+    def reserved(self) -> Collection[NodeId]:
+        """Which these are: their links are needed, however idle."""
+        return self._reserved.keys()
 
     def answer(self, link: MeshLink, request: wire.Reserve | wire.Connect) -> wire.Answer:
         """What a linked node gets."""
