@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tests.fakes.tls_client import MemoryClient
+
 PATIENCE = 10.0
 
 
@@ -81,3 +83,38 @@ async def plain_visit(port: int) -> AsyncIterator[RawVisit]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     yield RawVisit(reader, writer)
     writer.transport.abort()
+
+
+class SlowVisit:
+    """A TLS connection that takes no byte before it is told to: hardly any buffer is its own."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._port = parts.port
+        self._client = MemoryClient(parts.hostname)
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        self._socket.setblocking(False)
+        self.received = bytearray()
+
+    async def __aenter__(self) -> SlowVisit:
+        await self._loop.sock_connect(self._socket, ("127.0.0.1", self._port))
+        await self._loop.sock_sendall(self._socket, self._client.shake())
+        while not self._client.shaken:
+            data = await self._loop.sock_recv(self._socket, 4_096)
+            await self._loop.sock_sendall(self._socket, self._client.shake(data))
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._socket.close()
+
+    async def send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._socket, self._client.send(data))
+
+    async def receive(self) -> bool:
+        """Take a little; False at the end."""
+        async with asyncio.timeout(PATIENCE):
+            data = await self._loop.sock_recv(self._socket, 4_096)
+        self.received += self._client.read(data)
+        return not self._client.ended and bool(data)

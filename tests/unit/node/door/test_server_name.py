@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import WireError
 from node.door.server_name import MAX_HELLO, ServerNames
-from tests.unit.node.door.hellos import MemoryClient
+from tests.fakes.tls_client import MemoryClient
 
 NAMES = ServerNames()
 

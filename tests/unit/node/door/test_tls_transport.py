@@ -12,7 +12,7 @@ import pytest
 from mesh.links.pipe import PipeReceiver
 from node.door.certificate import own_certificate
 from node.door.tls_transport import TlsTransport
-from tests.unit.node.door.hellos import MemoryClient
+from tests.fakes.tls_client import MemoryClient
 
 
 class ScriptedPipe:

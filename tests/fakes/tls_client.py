@@ -15,6 +15,9 @@ class MemoryClient:
         context.verify_mode = ssl.CERT_NONE
         if most is not None:
             context.maximum_version = most
+        self.shaken = False
+        self.ended = False
+        """The other end has said close_notify."""
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
@@ -23,6 +26,7 @@ class MemoryClient:
         self.incoming.write(received)
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
+            self.shaken = True
         return self.outgoing.read()
 
     def send(self, data: bytes) -> bytes:
@@ -33,7 +37,11 @@ class MemoryClient:
         """The plaintext in these bytes; b"" at the end as well."""
         self.incoming.write(received)
         parts = []
-        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            while part := self.tls.read(65536):
-                parts.append(part)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            try:
+                while part := self.tls.read(65536):
+                    parts.append(part)
+                self.ended = True
+            except ssl.SSLZeroReturnError:
+                self.ended = True
         return b"".join(parts)
