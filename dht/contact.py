@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kademlia.node import Node
 
+from dht.networks import Network, network_of_claim
 from mesh.ids import NodeId
 from mesh.wire.dht import Address
 
@@ -16,15 +17,24 @@ class Contact(Node):  # type: ignore[misc]  # the package ships no types
 
     long_id: int
 
-    def __init__(self, node: NodeId, addresses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        addresses: tuple[str, ...] = (),
+        *,
+        network: Network | None = None,
+    ) -> None:
+        """`network`: where its link was observed; None when it is local or not known."""
         super().__init__(bytes.fromhex(node))
         self.node = node
         self.addresses = addresses[:MAX_CONTACT_ADDRESSES]
+        self.network = network
 
     @classmethod
     def of(cls, address: Address) -> Contact:
-        """The contact behind what a peer named."""
-        return cls(address.node, address.addresses)
+        """The contact behind what a peer named, in the network that it claims."""
+        addresses = address.addresses[:MAX_CONTACT_ADDRESSES]
+        return cls(address.node, addresses, network=network_of_claim(addresses))
 
     @property
     def address(self) -> Address:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+from itertools import islice, zip_longest
 
 from dht.counters import DhtCounters
+from dht.defences import Defences
 from dht.vet import Vet, believe_all
 from mesh.errors import RecordRejected, WireError
 from mesh.ids import MeshId, NodeId
 from mesh.wire.dht import MAX_PAGE, Found
-from mesh.wire.dht_records import SignedDhtRecord, open_dht
+from mesh.wire.dht_records import SignedDhtRecord, check_offering, open_dht
 
-QUORUM = 2
-"""Holders heard before a search stops early: one alone may be out of date."""
 GRACE = 0.005
-"""Seconds, at least, that a second holder gets after the first; it gets as long as the first took.
+"""Seconds, at least, that further holders get after enough were heard; they get as long as it took.
 A search must not wait for the dead when it has an answer."""
 _CHECKS_AT_ONCE = 8
 """Signatures checked (170 us each) before others get a turn on the event loop."""
@@ -31,6 +31,7 @@ class Gathering:
         *,
         limit: int,
         now: float,
+        defences: Defences,
         counters: DhtCounters,
         vet: Vet = believe_all,
     ) -> None:
@@ -40,35 +41,49 @@ class Gathering:
         self._vet = vet
         self._limit = limit
         self._started = now
-        self._first_at: float | None = None
-        self._holders = 0
+        self._defences = defences
+        self._enough_at: float | None = None
         self._counters = counters
         self._checked: dict[bytes, NodeId | None] = {}
         self._newest: dict[NodeId, SignedDhtRecord] = {}
+        self._told: list[list[NodeId]] = []
         self._sets: set[bytes] = set()
 
     @property
     def records(self) -> list[SignedDhtRecord]:
-        """What was found and is still offered, at most `limit`."""
-        live = (signed for signed in self._newest.values() if not signed.record.withdrawn)
-        return [signed for signed, _ in zip(live, range(self._limit), strict=False)]
+        """What was found and is still offered, at most `limit`, from each teller in turn.
+
+        So nobody who tells many records can crowd out what the others told.
+        """
+        rounds = zip_longest(*self._told)
+        nodes = dict.fromkeys(node for each in rounds for node in each if node is not None)
+        found = (self._newest[node] for node in nodes)
+        live = (signed for signed in found if not signed.record.withdrawn)
+        return list(islice(live, self._limit))
 
     @property
     def full(self) -> bool:
         """True when as many as asked for were found."""
-        return len(self.records) >= self._limit
+        live = (each for each in self._newest.values() if not each.record.withdrawn)
+        return len(list(islice(live, self._limit))) >= self._limit
 
-    @property
-    def stop_at(self) -> float | None:
-        """When to look for no further holder; None: not before all are heard."""
-        if self.full or (self._holders >= QUORUM and self._limit <= MAX_PAGE):
-            return -math.inf
-        if self._first_at is None or self._limit > MAX_PAGE:
+    def stop_at(self, votes: int, now: float) -> float | None:
+        """When to look for no further holder, given those heard until now; None: not before all."""
+        if self._limit > MAX_PAGE:
             return None
-        return self._first_at + max(GRACE, self._first_at - self._started)
+        if votes >= self._defences.votes:
+            return -math.inf
+        if votes < self._defences.enough:
+            return None
+        if self._enough_at is None:
+            self._enough_at = now
+        return self._enough_at + max(GRACE, self._enough_at - self._started)
 
-    async def add(self, found: Found, now: float, wall: float) -> None:
-        """Take one page. Records that cannot be believed are counted and left out."""
+    async def add(self, found: Found, wall: float) -> bool:
+        """Take one page. Records that cannot be believed are counted and left out.
+
+        Returns whether the teller holds any that can be.
+        """
         checks = 0
         for _, data in found.items:
             if data not in self._checked:
@@ -76,10 +91,9 @@ class Gathering:
                 checks += 1
                 if checks % _CHECKS_AT_ONCE == 0:
                     await asyncio.sleep(0)
-        if any(self._checked[data] is not None for _, data in found.items):
-            self._holders += 1
-            if self._first_at is None:
-                self._first_at = now
+        told = [self._checked[data] for _, data in found.items]
+        self._told.append([node for node in told if node is not None])
+        return bool(self._told[-1])
 
     def last_node(self, found: Found) -> NodeId | None:
         """Whose record ended a page that was added; None for an empty page or a bad record."""
@@ -96,11 +110,12 @@ class Gathering:
         try:
             signed = open_dht(data, self._mesh_id, wall)
             self._vet(signed.record.node, signed.record.grants)
+            check_offering(signed.record, self._key)
         except (WireError, RecordRejected):
             self._counters.refused += 1
             return None
         record = signed.record
         held = self._newest.get(record.node)
-        if record.key == self._key and (held is None or held.record.seq < record.seq):
+        if held is None or held.record.seq < record.seq:
             self._newest[record.node] = signed
         return record.node

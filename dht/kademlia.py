@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from random import Random
 
 from dht.counters import DhtCounters
+from dht.defences import OPEN, Defences
+from dht.networks import network_of, network_of_node
 from dht.publisher import Publisher
 from dht.search import Search
 from dht.table_calls import TableCalls
@@ -57,6 +59,7 @@ class KademliaDirectory:
         tasks: Tasks,
         rng: Random | None = None,
         vet: Vet = believe_all,
+        defences: Defences = OPEN,
     ) -> None:
         """`vet` refuses records of nodes that take no part in the mesh."""
         self._own = key.node_id
@@ -66,7 +69,12 @@ class KademliaDirectory:
         self._rng = rng or Random()
         self.counters = DhtCounters()
         self._server = TableServer(
-            own=self._own, mesh_id=mesh_id, clock=clock, counters=self.counters, vet=vet
+            own=self._own,
+            mesh_id=mesh_id,
+            clock=clock,
+            counters=self.counters,
+            vet=vet,
+            defences=defences,
         )
         self._calls = TableCalls(
             links=links, clock=clock, tasks=tasks, server=self._server, counters=self.counters
@@ -179,12 +187,13 @@ class KademliaDirectory:
         data = await stream.receive()
         if data is None:
             return
-        if not self._server.may_ask(link.peer):
+        if not self._server.may_ask(link.peer, network_of(link.remote)):
             stream.reset(reason="too many questions")
             return
         request = wire.decode_request(data)
+        network = network_of_node(link.remote, request.sender.addresses)
         self._calls.heard(link, request.sender)
-        await stream.send(wire.encode(self._server.answer(link.peer, request)))
+        await stream.send(wire.encode(self._server.answer(link.peer, request, network)))
         stream.finish()
         self._note_growth()
 

@@ -1,31 +1,30 @@
 """One iterative look-up as a core without I/O: whom to ask next, and when it is over.
 
-Built on the package's crawling heap, with its rounds replaced: up to alpha requests are in flight
-at any time. A request that stays unanswered for the learned patience stops counting, so that dead
-nodes cost one slot for a moment instead of a round; its answer is still welcome.
+Instead of the package's rounds, up to alpha requests are in flight at any time. A request that
+stays unanswered for the learned patience stops counting, so that dead nodes cost one slot for a
+moment instead of a round; its answer is still welcome.
+
+A look-up walks several paths side by side, each towards a place of its own. No node is asked on two
+of them, and what a node names is followed on its own path only, so that a liar misleads one path
+(S/Kademlia, section 4.4).
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Sequence
 
-from kademlia.node import NodeHeap
-
-from dht.contact import Contact, contact_at
+from dht.contact import Contact
+from dht.networks import Bounds, Network, NetworkCount
+from dht.path import Path
 from dht.routing import K
 from mesh.ids import NodeId
 
 ALPHA = 4
 """Requests in flight: the paper's 3, and one more since ours may have to dial first."""
 MAX_REQUESTS = 120
-"""Requests one look-up may make, whatever its peers name."""
-
-
-class _Shortlist(NodeHeap):  # type: ignore[misc]  # the package ships no types
-    """The package's heap without its scan on every push: a look-up pushes nothing twice."""
-
-    def __contains__(self, node: object) -> bool:
-        return False
+"""Requests one look-up may make, whatever its peers name; each path has an equal share."""
+NO_BOUNDS = Bounds(MAX_REQUESTS, MAX_REQUESTS)
 
 
 class Lookup:
@@ -39,19 +38,29 @@ class Lookup:
         *,
         k: int = K,
         alpha: int = ALPHA,
+        entries: Sequence[bytes] = (),
+        bounds: Bounds | None = None,
+        informants: bool = True,
         prefer: Callable[[Contact], bool] = lambda contact: False,
     ) -> None:
-        """`prefer`: contacts that cost less to ask, taken first among the k nearest."""
-        self._own = own
+        """`entries`: places beside the key that further paths lead to. `bounds`: nodes of one
+        network that are listened to. `prefer`: contacts that cost less to ask, taken first among
+        the k nearest.
+        """
+        self._key = int.from_bytes(key, "big")
+        self._k = k
         self._alpha = alpha
-        self._prefer = prefer
-        self._heap = _Shortlist(contact_at(key), k)
+        self._informants = informants
+        self._networks = NetworkCount(bounds or NO_BOUNDS)
         self._due: dict[NodeId, float] = {}
         self._overdue: dict[NodeId, Contact] = {}
-        self._asked: dict[NodeId, Contact] = {}
+        self._asked: dict[NodeId, Path] = {}
         self._answered: dict[NodeId, Contact] = {}
-        self._known: set[NodeId] = {own}
-        self._learn(contacts)
+        contacts = list(contacts)
+        most = MAX_REQUESTS // (1 + len(entries))
+        self.paths = [Path(place, own, k, prefer, most=most) for place in (key, *entries)]
+        for path in self.paths:
+            path.learn(None, contacts)
 
     @property
     def requests(self) -> int:
@@ -61,9 +70,23 @@ class Lookup:
     @property
     def done(self) -> bool:
         """True when the k nearest that can be had have answered."""
-        if self._due or (self._may_ask and self._candidates()):
+        if self._due or self._open_paths():
             return False
         return bool(self._answered) or not self._overdue
+
+    @property
+    def votes(self) -> int:
+        """Holders whose word counts, on all paths."""
+        return sum(path.votes for path in self.paths)
+
+    @property
+    def heard_everywhere(self) -> bool:
+        """True when each path has a vote, or has come to its end without."""
+        waiting = {self._asked[node] for node in self._due}
+        open_paths = self._open_paths()
+        return not any(
+            not path.votes and (path in waiting or path in open_paths) for path in self.paths
+        )
 
     @property
     def wake_at(self) -> float | None:
@@ -73,53 +96,84 @@ class Lookup:
     def next(self, now: float, patience: float) -> list[Contact]:
         """Whom to ask now. Each contact is named once; its answer or failure must be fed back."""
         self._give_up_on_late(now)
-        chosen = []
-        free = min(self._alpha - len(self._due), MAX_REQUESTS - len(self._asked))
-        for contact in self._candidates()[: max(0, free)]:
-            self._heap.mark_contacted(contact)
-            self._asked[contact.node] = contact
+        chosen: list[Contact] = []
+        while len(self._due) < self._alpha:
+            ready = self._open_paths()
+            if not ready:
+                break
+            path = min(ready, key=self._turn)
+            contact = path.take(self._asked, self._networks)
+            if contact is None:
+                break
+            self._asked[contact.node] = path
             self._due[contact.node] = now + patience
             chosen.append(contact)
         return chosen
 
-    def answered(self, node: NodeId, nearer: Sequence[Contact]) -> None:
-        """A contact answered, perhaps late, and named others."""
-        if node not in self._asked:
-            return
+    def answered(
+        self, node: NodeId, nearer: Sequence[Contact], network: Network | None = None
+    ) -> bool:
+        """A contact answered, perhaps late, and named others. `network`: where it was found to be.
+
+        False when it is not listened to: nobody asked it, or its network has been heard enough.
+        """
+        path = self._asked.get(node)
+        if path is None or node in self._answered:
+            return False
         self._due.pop(node, None)
-        late = self._overdue.pop(node, None)
-        if late is not None:
-            self._heap.push(late)
-        self._answered[node] = self._asked[node]
-        self._learn(nearer)
+        self._overdue.pop(node, None)
+        path.proved(node)
+        if not self._networks.take(network):
+            path.drop(node)
+            return False
+        self._answered[node] = path.restore(node)
+        path.learn(node, nearer)
+        return True
 
     def failed(self, node: NodeId) -> None:
         """A contact could not be reached or answered nonsense."""
         self._due.pop(node, None)
-        self._overdue.pop(node, None)
-        self._heap.remove([bytes.fromhex(node)])
+        if self._overdue.pop(node, None) is None:
+            self._disappoint(node)
+        for path in self.paths:
+            path.drop(node)
 
-    def nearest(self) -> list[Contact]:
+    def place_of(self, node: NodeId) -> bytes:
+        """Where the path leads on which a node is asked."""
+        return self._asked[node].place
+
+    def vote(self, node: NodeId) -> None:
+        """Count a holder that was listened to."""
+        if node in self._answered:
+            self._asked[node].votes += 1
+
+    def nearest(self, k: int | None = None, key: int | None = None) -> list[Contact]:
         """Those of the nearest that answered, nearest first: where a record belongs."""
-        return [contact for contact in self._heap if contact.node in self._answered]
+        target = self._key if key is None else key
+        answered = self._answered.values()
+        return heapq.nsmallest(k or self._k, answered, key=lambda each: each.long_id ^ target)
 
-    @property
-    def _may_ask(self) -> bool:
-        return len(self._asked) < MAX_REQUESTS
+    def all_answered(self) -> list[Contact]:
+        """Everybody that was listened to."""
+        return list(self._answered.values())
 
-    def _candidates(self) -> list[Contact]:
-        fresh: list[Contact] = self._heap.get_uncontacted()
-        return sorted(fresh, key=lambda contact: not self._prefer(contact))
+    def _open_paths(self) -> list[Path]:
+        return [path for path in self.paths if path.may_ask(self._asked, self._networks)]
+
+    def _turn(self, path: Path) -> tuple[int, int]:
+        """Paths without votes first, then those that wait for the fewest answers."""
+        waiting = sum(self._asked[node] is path for node in self._due)
+        return path.votes, waiting
 
     def _give_up_on_late(self, now: float) -> None:
         late = [node for node, due in self._due.items() if due <= now]
         for node in late:
             del self._due[node]
-            self._overdue[node] = self._asked[node]
-        self._heap.remove([bytes.fromhex(node) for node in late])
+            self._overdue[node] = self._asked[node].contact(node)
+            self._disappoint(node)
+            for path in self.paths:
+                path.drop(node)
 
-    def _learn(self, contacts: Iterable[Contact]) -> None:
-        for contact in contacts:
-            if contact.node not in self._known:
-                self._known.add(contact.node)
-                self._heap.push(contact)
+    def _disappoint(self, node: NodeId) -> None:
+        if self._informants and (path := self._asked.get(node)) is not None:
+            path.disappointed(node, self._asked)

@@ -9,7 +9,7 @@ from random import Random
 from dht.contact import Contact
 from dht.counters import DhtCounters
 from dht.offerings import TTL, Offering, Offerings
-from dht.search import Search
+from dht.search import REPLICAS, Search
 from dht.table_calls import TableCalls
 from dht.table_server import TableServer
 from mesh.capability import NodeRecord
@@ -27,8 +27,6 @@ from mesh.wire.dht_records import (
     table_key,
 )
 
-REPLICAS = 10
-"""Holders of each record: with 30 % of all nodes dead at once, six in a million are lost."""
 START_PAUSE = 1.0
 """Seconds, at most, between the first contact and the first storing."""
 MAX_AT_ONCE = 4
@@ -134,7 +132,7 @@ class Publisher:
     async def _store(self, signed: SignedDhtRecord) -> int:
         """Store with the nearest; returns how many hold it now, this node not counted."""
         key = signed.record.key
-        nearest = await self._search.find_nodes(key, k=REPLICAS)
+        nearest = await self._search.find_holders(key)
         if self._server.me.serving and _is_among(self._key, key, nearest):
             own = self._key.node_id
             self._server.store.put(signed, signed.record.ttl, own, self._clock.now())
@@ -171,4 +169,5 @@ def _is_among(own: NodeKey, key: bytes, nearest: Sequence[Contact]) -> bool:
     if len(nearest) < REPLICAS:
         return True
     target = int.from_bytes(key, "big")
-    return int(own.node_id, 16) ^ target < nearest[REPLICAS - 1].long_id ^ target
+    ranked = sorted(each.long_id ^ target for each in nearest)
+    return int(own.node_id, 16) ^ target < ranked[-1]

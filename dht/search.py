@@ -10,6 +10,7 @@ from dht.contact import Contact
 from dht.counters import DhtCounters
 from dht.gathering import Gathering
 from dht.lookup import Lookup
+from dht.region import MeshSize, entries, in_region, region_bits
 from dht.routing import K
 from dht.table_calls import TableCalls
 from dht.table_server import TableServer
@@ -21,6 +22,12 @@ from mesh.wire.dht_records import SignedDhtRecord
 
 MAX_PAGES = 64
 """Pages fetched from one holder: 200 records each at most."""
+
+REPLICAS = 10
+"""Holders of each record, at least: with 30 % of all nodes dead at once, six in a million are
+lost."""
+MAX_HOLDERS = 48
+"""Nodes one record is stored with, however many crowd in its region."""
 
 Result = tuple[Contact, wire.DhtAnswer | None]
 Take = Callable[[Contact, wire.DhtAnswer], Awaitable[float | None]]
@@ -50,46 +57,54 @@ class Search:
         self._calls = calls
         self._counters = counters
         self._rng = rng
+        self._defences = server.defences
+        self._size = MeshSize()
 
     async def find_nodes(self, key: bytes, *, k: int = K) -> list[Contact]:
         """The k nearest contacts that answered, nearest first."""
-        request = wire.FindNodes(self._server.me, key)
-        lookup = self._lookup(key, k)
+        return (await self._converge(key, k, 0)).nearest()
 
-        async def take(contact: Contact, answer: wire.DhtAnswer) -> float | None:
-            return None
-
-        await self._run(lookup, request, take)
-        return lookup.nearest()
+    async def find_holders(self, key: bytes) -> list[Contact]:
+        """Who should hold records under a key: all in its region, and the nearest in any case."""
+        bits = self._region_bits()
+        lookup = await self._converge(key, REPLICAS, bits)
+        nearest = lookup.nearest()
+        if not self._defences.regions:
+            return nearest
+        others = [each for each in lookup.all_answered() if each not in nearest]
+        members = [each for each in others if in_region(each, key, bits)]
+        most = MAX_HOLDERS - len(nearest)
+        return nearest + (members if len(members) <= most else self._rng.sample(members, most))
 
     async def find_records(self, key: bytes, *, limit: int) -> list[SignedDhtRecord]:
         """Up to `limit` records of different nodes, merged over holders."""
         clock = self._clock
-        gathering = Gathering(
-            key,
-            self._mesh_id,
-            limit=limit,
-            now=clock.now(),
-            counters=self._counters,
-            vet=self._server.vet,
-        )
+        gathering = self._gathering(key, limit)
         start = self._random_start(limit)
-        most = min(limit, wire.MAX_PAGE)
-        request = wire.FindRecords(self._server.me, key, start, most, around=True)
-        rest: list[tuple[Contact, wire.Found]] = []
-        await gathering.add(self._server.page(key, None, limit), clock.now(), clock.wall())
+        bits = self._region_bits()
+        lookup = self._lookup(key, K, bits + 1)
+        own = int(await gathering.add(self._server.page(key, None, limit), clock.wall()))
+        rest: list[tuple[Contact, wire.Found, wire.FindRecords]] = []
+
+        def request(place: bytes) -> wire.FindRecords:
+            most, towards = min(limit, wire.MAX_PAGE), None if place == key else place
+            return wire.FindRecords(self._server.me, key, start, most, True, towards)
 
         async def take(contact: Contact, answer: wire.DhtAnswer) -> float | None:
             if isinstance(answer, wire.Found):
-                await gathering.add(answer, clock.now(), clock.wall())
-                rest.append((contact, answer))
-            return gathering.stop_at
+                holds = await gathering.add(answer, clock.wall())
+                if holds and (not self._defences.regions or in_region(contact, key, bits)):
+                    lookup.vote(contact.node)
+                rest.append((contact, answer, request(key)))
+            if not lookup.heard_everywhere:
+                return None
+            return gathering.stop_at(own + lookup.votes, clock.now())
 
         if not gathering.full:
-            await self._run(self._lookup(key), request, take)
-        for contact, found in rest:
+            await self._run(lookup, request, take)
+        for contact, found, asked in rest:
             if gathering.wants(found):
-                await self._fetch_rest(gathering, contact, request, found)
+                await self._fetch_rest(gathering, contact, asked, found)
         return gathering.records
 
     async def _fetch_rest(
@@ -102,7 +117,7 @@ class Search:
             answer = await self._calls.call(contact, page)
             if not isinstance(answer, wire.Found):
                 return
-            await gathering.add(answer, self._clock.now(), self._clock.wall())
+            await gathering.add(answer, self._clock.wall())
             after = gathering.last_node(answer)
             if gathering.full or not answer.more or after is None:
                 return
@@ -113,13 +128,53 @@ class Search:
             return None
         return NodeId(f"{self._rng.getrandbits(160):040x}")
 
-    def _lookup(self, key: bytes, k: int = K) -> Lookup:
-        self._counters.lookups += 1
-        self._server.table.touch(key, self._clock.now())
-        nearest = self._calls.hopeful(self._server.table.nearest(key))
-        return Lookup(self._own, key, nearest, k=k, prefer=self._calls.is_cheap)
+    def _gathering(self, key: bytes, limit: int) -> Gathering:
+        return Gathering(
+            key,
+            self._mesh_id,
+            limit=limit,
+            now=self._clock.now(),
+            defences=self._defences,
+            counters=self._counters,
+            vet=self._server.vet,
+        )
 
-    async def _run(self, lookup: Lookup, request: wire.DhtRequest, take: Take) -> None:
+    async def _converge(self, key: bytes, k: int, bits: int) -> Lookup:
+        """Look for nodes until all near the places of a look-up have answered."""
+        lookup = self._lookup(key, k, bits)
+
+        async def take(contact: Contact, answer: wire.DhtAnswer) -> float | None:
+            return None
+
+        await self._run(lookup, lambda place: wire.FindNodes(self._server.me, place), take)
+        for path in lookup.paths:
+            self._size.observe(path.place, lookup.all_answered())
+        return lookup
+
+    def _region_bits(self) -> int:
+        return region_bits(self._size.nodes(len(self._server.table)))
+
+    def _lookup(self, key: bytes, k: int, bits: int) -> Lookup:
+        """Paths to the key and to other places of its region, from contacts near each."""
+        self._counters.lookups += 1
+        table = self._server.table
+        table.touch(key, self._clock.now())
+        beside = entries(key, bits, self._defences.paths - 1, self._rng)
+        nearest = {each.node: each for place in (key, *beside) for each in table.nearest(place)}
+        return Lookup(
+            self._own,
+            key,
+            self._calls.hopeful(nearest.values()),
+            k=k,
+            entries=beside,
+            bounds=self._defences.lookup,
+            informants=self._defences.informants,
+            prefer=self._calls.is_cheap,
+        )
+
+    async def _run(
+        self, lookup: Lookup, request: Callable[[bytes], wire.DhtRequest], take: Take
+    ) -> None:
         """Until the core is done or the time has come that `take` named.
 
         Requests still in flight then are left to end by themselves: a contact that never answers
@@ -130,15 +185,15 @@ class Search:
         while True:
             if stop_at is None:
                 for contact in lookup.next(self._clock.now(), self._calls.times.patience):
-                    self._tasks.spawn(self._ask(contact, request, results), "ask")
+                    asked = request(lookup.place_of(contact.node))
+                    self._tasks.spawn(self._ask(contact, asked, results), "ask")
             elif lookup.wake_at is None or stop_at <= self._clock.now():
                 return
             if lookup.done:
                 return
             wake_at = lookup.wake_at if stop_at is None else stop_at
             for contact, answer in await self._collect(results, wake_at):
-                self._feed(lookup, contact, answer)
-                if answer is not None:
+                if self._feed(lookup, contact, answer) and answer is not None:
                     stop_at = await take(contact, answer)
 
     async def _ask(
@@ -158,9 +213,11 @@ class Search:
             collected.append(results.get_nowait())
         return collected
 
-    def _feed(self, lookup: Lookup, contact: Contact, answer: wire.DhtAnswer | None) -> None:
+    def _feed(self, lookup: Lookup, contact: Contact, answer: wire.DhtAnswer | None) -> bool:
+        """Whether the answer is listened to."""
         if not isinstance(answer, wire.Nodes | wire.Found):
             lookup.failed(contact.node)
-            return
+            return False
         nearer = [Contact.of(address) for address in answer.contacts if address.addresses]
-        lookup.answered(contact.node, self._calls.hopeful(nearer))
+        network = self._calls.network_of(contact)
+        return lookup.answered(contact.node, self._calls.hopeful(nearer), network)

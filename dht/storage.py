@@ -14,7 +14,7 @@ from bisect import bisect_right, insort
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mesh.ids import NodeId
 from mesh.wire.dht import SET_HASH
@@ -37,6 +37,7 @@ class _Held:
     storer: NodeId
     first_seen: float
     expires: float
+    network: str
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _Key:
     nodes: dict[NodeId, _Held] = field(default_factory=dict)
     order: list[NodeId] = field(default_factory=list)
     set_hash: int = 0
+    networks: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +79,33 @@ class RecordStore:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, signed: SignedDhtRecord, remaining: float, storer: NodeId, now: float) -> Verdict:
-        """Merge a checked record that `storer` handed over."""
+    def put(
+        self,
+        signed: SignedDhtRecord,
+        remaining: float,
+        storer: NodeId,
+        now: float,
+        *,
+        network: str = "",
+    ) -> Verdict:
+        """Merge a checked record that `storer` handed over. `network`: where that was, "" if local.
+
+        A full key makes room for a network that has fewer records there than the one with most.
+        """
         record = signed.record
         held = self._get(record)
         if held is None:
             if record.seq <= self._floors.get((record.key, record.node), -1):
                 return "older"
-            if not self._has_room(record, storer, now):
+            if not self._has_room(record, storer, now, network):
                 return "full"
-            self._add(signed, remaining, storer, now)
+            self._add(signed, remaining, storer, now, network)
             return "new"
         if record.seq < held.signed.record.seq:
             return "older"
         if record.seq > held.signed.record.seq:
             self._remove(record.key, record.node)
-            self._add(signed, remaining, storer, now)
+            self._add(signed, remaining, storer, now, network)
             return "newer"
         latest = held.first_seen + held.signed.record.ttl
         held.expires = min(latest, max(held.expires, now + remaining))
@@ -139,31 +152,44 @@ class RecordStore:
         entry = self._keys.get(record.key)
         return None if entry is None else entry.nodes.get(record.node)
 
-    def _add(self, signed: SignedDhtRecord, remaining: float, storer: NodeId, now: float) -> None:
+    def _add(
+        self, signed: SignedDhtRecord, remaining: float, storer: NodeId, now: float, network: str
+    ) -> None:
         record = signed.record
         entry = self._keys.get(record.key)
         if entry is None:
             entry = self._keys[record.key] = _Key()
             insort(self._far, self._place(record.key))
         lives = min(remaining, record.ttl)
-        entry.nodes[record.node] = _Held(signed, storer, now, now + lives)
+        entry.nodes[record.node] = _Held(signed, storer, now, now + lives, network)
+        entry.networks[network] += 1
         insort(entry.order, record.node)
         entry.set_hash ^= _pair_hash(record)
         self._count += 1
         self._origins[record.node] += 1
         self._storers[storer] += 1
 
-    def _has_room(self, record: DhtRecord, storer: NodeId, now: float) -> bool:
-        entry = self._keys.get(record.key)
-        if entry is not None and len(entry.nodes) >= self._most_per_key:
-            self._expire_key(record.key, now)
-            if len(entry.nodes) >= self._most_per_key:
-                return False
+    def _has_room(self, record: DhtRecord, storer: NodeId, now: float, network: str) -> bool:
         if self._origins[record.node] >= MAX_PER_ORIGIN:
             return False
         if self._storers[storer] >= MAX_PER_STORER:
             return False
+        entry = self._keys.get(record.key)
+        if entry is not None and len(entry.nodes) >= self._most_per_key:
+            self._expire_key(record.key, now)
+            if len(entry.nodes) >= self._most_per_key:
+                return self._make_room_beside(entry, network)
         return self._count < self._most or self._make_room(record.key, now)
+
+    def _make_room_beside(self, entry: _Key, network: str) -> bool:
+        """Drop the youngest record of the network that has most, if that has more than this one."""
+        largest, count = max(entry.networks.items(), key=lambda item: (item[0] != "", item[1]))
+        if largest == "" or count <= entry.networks[network] + 1:
+            return False
+        crowd = [held for held in entry.nodes.values() if held.network == largest]
+        youngest = max(crowd, key=lambda held: held.first_seen).signed.record
+        self._remove(youngest.key, youngest.node)
+        return True
 
     def _make_room(self, key: bytes, now: float) -> bool:
         """Drop one record under the farthest key, if that is farther than the newcomer's."""
@@ -195,6 +221,7 @@ class RecordStore:
         self._count -= 1
         _subtract(self._origins, node)
         _subtract(self._storers, held.storer)
+        _subtract(entry.networks, held.network)
         if not entry.nodes:
             del self._keys[key]
             self._far.pop(bisect_right(self._far, self._place(key)) - 1)
@@ -209,7 +236,7 @@ def _pair_hash(record: DhtRecord) -> int:
     return int.from_bytes(hashlib.blake2b(pair, digest_size=SET_HASH).digest(), "big")
 
 
-def _subtract(counter: Counter[NodeId], node: NodeId) -> None:
-    counter[node] -= 1
-    if counter[node] <= 0:
-        del counter[node]
+def _subtract(counter: Counter[Any], name: str) -> None:
+    counter[name] -= 1
+    if counter[name] <= 0:
+        del counter[name]

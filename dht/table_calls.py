@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from dht.contact import Contact
 from dht.counters import DhtCounters
+from dht.networks import Network, network_of_node
 from dht.response_time import ResponseTime
 from dht.table_server import TableServer
 from mesh.clock import Clock
@@ -47,8 +48,21 @@ class TableCalls:
         self.times = ResponseTime()
 
     def is_cheap(self, contact: Contact) -> bool:
-        """True when a link to the contact is up: asking it needs no dialling."""
-        return self._links.get(contact.node) is not None
+        """True when a link to the contact is up that this side dialled: asking needs no dialling.
+
+        Whoever dialled this node would be asked first by linking first.
+        """
+        link = self._links.get(contact.node)
+        return link is not None and (
+            link.dialled_address is not None or not self._server.defences.informants
+        )
+
+    def network_of(self, contact: Contact) -> Network | None:
+        """Where a contact is, as far as a link shows it, else as it claims."""
+        link = self._links.get(contact.node)
+        if link is None:
+            return contact.network
+        return network_of_node(link.remote, contact.addresses)
 
     def hopeful(self, contacts: Iterable[Contact]) -> list[Contact]:
         """Those that did not fail lately: peers go on naming the dead for a while."""
@@ -78,7 +92,8 @@ class TableCalls:
     def heard(self, link: Link, sender: wire.Self) -> None:
         """Learn from what a peer said of itself; check an old contact where the table is full."""
         self._hopeless.pop(link.peer, None)
-        doubtful = self._server.heard(link.peer, sender)
+        network = network_of_node(link.remote, sender.addresses)
+        doubtful = self._server.heard(link.peer, sender, network)
         if doubtful is None or doubtful.node in self._checking:
             return
         if len(self._checking) < MAX_CHECKS and not self._tasks.closing:

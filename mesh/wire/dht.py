@@ -67,6 +67,7 @@ class FindRecords:
     """Asks for records under a key, by rising node id after `after`, and the nearest contacts.
 
     `around`: go on from the lowest id after the highest, so that any `after` finds what there is.
+    `towards`: the place whose nearest contacts are wanted, where that is not the key.
     """
 
     sender: Self
@@ -74,6 +75,7 @@ class FindRecords:
     after: NodeId | None = None
     limit: int = MAX_PAGE
     around: bool = False
+    towards: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,9 @@ def encode(message: DhtRequest | DhtAnswer) -> bytes:
             parts: list[Any] = [PING, sender]
         case FindNodes(_, key):
             parts = [FIND_NODES, sender, key]
-        case FindRecords(_, key, after, limit, around):
-            parts = [FIND_RECORDS, sender, key, after and bytes.fromhex(after), limit, around]
+        case FindRecords(_, key, after, limit, around, towards):
+            start = after and bytes.fromhex(after)
+            parts = [FIND_RECORDS, sender, key, start, limit, around, towards]
         case Store(_, items):
             parts = [STORE, sender, _pack_items(items)]
         case Pong():
@@ -159,7 +162,8 @@ def decode_request(data: bytes) -> DhtRequest:
             case 3:
                 after = None if parts[3] is None else fields.node_id(parts[3])
                 limit = min(MAX_PAGE, fields.whole(parts[4]))
-                return FindRecords(sender, _key(parts[2]), after, limit, parts[5] is True)
+                towards = None if len(parts) < 7 or parts[6] is None else _key(parts[6])
+                return FindRecords(sender, _key(parts[2]), after, limit, parts[5] is True, towards)
             case 4:
                 return Store(sender, _items(parts[2], most=MAX_STORES))
     except IndexError:

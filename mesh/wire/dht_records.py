@@ -148,6 +148,18 @@ def pack_offering(name: str, node: NodeRecord, served: ServedModel | None) -> by
     raise WireError("a model's names are too long for a table record")
 
 
+def check_offering(record: DhtRecord, key: bytes) -> None:
+    """Whether a record may stand under a key: its body names what the key was made from.
+
+    A withdrawn record names nothing and fits wherever its signed key says. Raises WireError or
+    RecordRejected.
+    """
+    if record.key != key:
+        raise RecordRejected("a table record is about another key")
+    if not record.withdrawn:
+        open_offering(record)
+
+
 def open_offering(record: DhtRecord) -> NodeRecord:
     """The node behind a record, with the one model it is about.
 

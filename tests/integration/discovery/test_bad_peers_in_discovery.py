@@ -150,17 +150,17 @@ async def test_questions_without_end_are_not_all_answered(mesh: RealMesh) -> Non
 
 
 async def test_table_records_that_must_not_be_held_are_not(mesh: RealMesh) -> None:
-    victim, liar = await mesh.start("honest"), await mesh.start()
-    key, other = NodeKey.generate(), NodeKey.generate()
+    victim, peer = await mesh.start("honest"), await mesh.start()
+    key = peer.key
     good = entry_of(key, seq=5)
     held = await store(
-        liar,
+        peer,
         victim,
         good,
         entry_of(key, seq=4),
-        entry_of(other, mesh_id=OTHER_MESH),
-        entry_of(other, ttl=1e6),
-        entry_of(other, age=90_000),
+        entry_of(key, seq=6, mesh_id=OTHER_MESH),
+        entry_of(key, seq=6, ttl=1e6),
+        entry_of(key, seq=6, age=90_000),
         good[:-1] + bytes([good[-1] ^ 1]),
         b"",
         good,
@@ -171,11 +171,17 @@ async def test_table_records_that_must_not_be_held_are_not(mesh: RealMesh) -> No
     ]
 
 
+async def test_nobody_stores_what_another_node_signed(mesh: RealMesh) -> None:
+    victim, liar = await mesh.start("honest"), await mesh.start()
+    assert await store(liar, victim, entry_of(NodeKey.generate())) == (False,)
+    assert await store(liar, victim, entry_of(liar.key)) == (True,)
+
+
 async def test_records_under_a_key_they_do_not_belong_to_are_found_by_nobody(
     mesh: RealMesh,
 ) -> None:
     victim, liar = await mesh.start("honest"), await mesh.start()
-    key = NodeKey.generate()
+    key = liar.key
     record = record_of(key)
     entry = DhtRecord(
         "model",
@@ -186,7 +192,9 @@ async def test_records_under_a_key_they_do_not_belong_to_are_found_by_nobody(
         900.0,
         pack_offering("lie", record, record.models[0]),
     )
-    assert await store(liar, victim, sign_dht(key, MESH, entry).data) == (True,)
+    signed = sign_dht(key, MESH, entry)
+    assert await store(liar, victim, signed.data) == (False,)
+    liar.table._server.store.put(signed, 900.0, liar.id, 0.0)
     assert not await victim.table.find_providers("popular", timeout=5)
 
 
@@ -195,10 +203,9 @@ async def test_more_than_is_allowed_is_not_checked(mesh: RealMesh) -> None:
     junk = [bytes([number]) * 200 for number in range(32)]
     for _ in range(60):
         assert not any(await store(liar, victim, *junk))
-    good = [entry_of(NodeKey.generate()) for _ in range(32)]
-    assert not any(await store(liar, victim, *good))
+    assert not any(await store(liar, victim, *[entry_of(liar.key)] * dht.MAX_STORES))
     honest = await mesh.start()
-    assert all(await store(honest, victim, *good))
+    assert all(await store(honest, victim, *[entry_of(honest.key)] * dht.MAX_STORES))
 
 
 @pytest.mark.parametrize("kind", [StreamKind.DIRECTORY, StreamKind.STATUS, StreamKind.DHT])
@@ -220,10 +227,11 @@ async def test_a_thousand_providers_are_found_by_paging(mesh: RealMesh) -> None:
     await until(lambda: all(node.table.contacts == 2 for node in nodes))
     entries = [entry_of(NodeKey.generate()) for _ in range(1000)]
     half = {nodes[0].id: entries[:700], nodes[1].id: entries[300:]}
+    now = time.monotonic()
     for node in nodes[:2]:  # no holder has them all
-        for start in range(0, 700, dht.MAX_STORES):
-            batch = half[node.id][start : start + dht.MAX_STORES]
-            assert all(await store(nodes[2], node, *batch))
+        for data in half[node.id]:
+            signed = node.table._server.open(data)
+            node.table._server.store.put(signed, 900.0, signed.record.node, now)
     found = await nodes[2].table.find("model", "lie", timeout=20, limit=5000)
     assert len({each.node_id for each in found}) == 1000
     some = await asyncio.gather(
