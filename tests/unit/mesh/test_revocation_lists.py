@@ -47,11 +47,12 @@ X, Y, Z = (NodeId(digit * 40) for digit in "abc")
 
 
 def grant_of(node: NodeKey, *, root: RootKey = ROOT, role: Role = "coordinator") -> Grant:
+    roles: list[Role] = [role]
     return issue_grant(
         root,
         mesh_id=root.mesh_id,
         node_id=node.node_id,
-        roles=(role,),
+        roles=roles,
         not_after=LATER,
     )
 
