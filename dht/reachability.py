@@ -47,6 +47,8 @@ LOOK_EVERY = 5.0
 """Seconds between looks at whether this machine has moved."""
 MAX_ADDED = 4
 """Addresses taken from one other source."""
+MAX_NEAR = 4
+"""Addresses of private networks that are told, so that table records have room for relays."""
 DIRECT_PATIENCE = 20.0
 """Seconds with links through proxies only, until nobody is expected to come in directly."""
 
@@ -130,7 +132,7 @@ class Reachability:
         """What others are told."""
         own = tuple(self._listening())
         if self.state in ("public", "mapped", "private"):
-            own = tuple(url for url in own if is_inside(host_of(url) or "::1"))
+            own = tuple(url for url in own if is_inside(host_of(url) or "::1"))[:MAX_NEAR]
         added = [url for source in self._sources for url in tuple(source())[:MAX_ADDED]]
         direct = list(dict.fromkeys((*self.outside_addresses, *own)))
         return (*direct[: MAX_ADDRESSES - len(added)], *added)
