@@ -132,7 +132,7 @@ def test_the_command_keeps_a_grant_in_the_data_folder(
         node_id=NodeKey.load_or_create(data / "node.key").node_id,
         now_wall=time.time(),
     )
-    assert standing.founds and standing.roles == ("coordinator",)
+    assert standing.founds and standing.roles == ("admin", "coordinator")
 
 
 @pytest.mark.parametrize(

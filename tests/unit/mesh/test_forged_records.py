@@ -24,6 +24,7 @@ from dht.counters import DhtCounters
 from dht.exchange import Exchange
 from dht.peer_table import PeerTable, Verdict
 from dht.table_server import TableServer
+from mesh.errors import WireError
 from mesh.identity.revocations import Sentence
 from mesh.identity.trust import Trust
 from mesh.ids import NodeId, node_id_of
@@ -111,7 +112,7 @@ class NodeRecordChecks:
         link: Any = FakeLink(PEERS[number % len(PEERS)])
         try:
             await self.exchange._take(link, Records(((60.0, data),)))
-        except mesh.wire.records.WireError:
+        except WireError:
             return False
         return len(self.ears.learned_from) > before
 
@@ -185,7 +186,6 @@ class ListChecks:
         assert await self.offer(0, WORLD.revocations(WORLD.root, nodes=removed))
 
 
-Checks = NodeRecordChecks | TableRecordChecks | ListChecks
 KINDS = {
     "node records": (NodeRecordChecks, NODE_RECORDS),
     "table records": (TableRecordChecks, TABLE_RECORDS),
@@ -195,7 +195,7 @@ KINDS = {
 
 async def accepted(kind: str, count: int, folder: Path) -> set[int]:
     """The ways of forging by which anything came in."""
-    checks: Checks = KINDS[kind][0](folder)
+    checks: Any = KINDS[kind][0](folder)
     await checks.prepare()
     through = set()
     for number, (way, data) in enumerate(forged(checks.ways(), count, seed=4)):

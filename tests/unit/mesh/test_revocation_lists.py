@@ -106,11 +106,12 @@ def test_the_root_and_coordinators_may_sign() -> None:
     check(decode_revocations(encode_revocations(listed(X, Y))))
 
 
+WORKER: tuple[Role, ...] = ("worker",)
 SECOND_HAND = issue_grant(
     ANN,
     mesh_id=ROOT.mesh_id,
     node_id=BOB.node_id,
-    roles=("worker",),
+    roles=WORKER,
     not_after=LATER,
     issuer=ANNS,
 )
