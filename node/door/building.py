@@ -15,7 +15,7 @@ from mesh.links.pipe import Pipe
 from mesh.links.pool import LinkPool
 from mesh.ports import Link
 from node.config import Config
-from node.door.certificate import DoorCertificate, now_utc, own_certificate
+from node.door.certificate import DoorCertificate, given_certificate, now_utc, own_certificate
 from node.door.doors import Doors
 from node.door.holder import DoorHolder
 from node.door.keeper import DoorKeeper, DoorTerms
@@ -81,7 +81,10 @@ def _build_holder(
         return await links.relaying.path.open_back(link, token)
 
     def certify(name: str) -> DoorCertificate:
-        return own_certificate(config.data_dir, name, now_utc())
+        given = None
+        if config.tls_certificate is not None and config.tls_key is not None:
+            given = given_certificate(config.tls_certificate, config.tls_key, name)
+        return given or own_certificate(config.data_dir, name, now_utc())
 
     return DoorHolder(
         choice=config.public_door,

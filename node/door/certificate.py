@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mesh.errors import ConfigError, StorageError
+from mesh.errors import StorageError
 from mesh.identity.private_file import read_private, write_private
 
 CERTIFICATE_FILE = "door.pem"
@@ -39,17 +39,27 @@ class DoorCertificate:
     self_signed: bool
 
 
-def given_certificate(certificate: Path, key: Path) -> DoorCertificate:
-    """The owner's: PEM files of the chain and of the key. Raises ConfigError."""
+def given_certificate(certificate: Path, key: Path, name: str) -> DoorCertificate | None:
+    """The owner's PEM files, if they are for the name. Raises StorageError."""
     try:
+        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+        if not covers(leaf, name):
+            return None
         context = _context()
         context.load_cert_chain(certificate, key)
-        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(
-            "tls_certificate", str(certificate), f"it cannot be used with its key ({error})"
-        ) from None
+        raise StorageError(f"{certificate} cannot be used with {key} ({error})") from None
     return DoorCertificate(context, _fingerprint(leaf), self_signed=False)
+
+
+def covers(leaf: x509.Certificate, name: str) -> bool:
+    """Whether a certificate is for a host name; a wildcard is for one label (RFC 6125 6.4.3)."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    listed = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
+    return name in listed or f"*.{name.partition('.')[2]}" in listed
 
 
 def own_certificate(data_dir: Path, name: str, now: datetime) -> DoorCertificate:

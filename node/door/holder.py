@@ -194,8 +194,18 @@ class DoorHolder:
             reason = answer.reason if isinstance(answer, wire.Refused) else "a wrong answer"
             raise WireError(reason)
         name = checked_name(answer.name)
-        # Made anew each time: certificates run out, and owners replace their files.
-        return Held(node, name, answer.port, await asyncio.to_thread(self._certify, name))
+        return Held(node, name, answer.port, await self._certificate(name))
+
+    async def _certificate(self, name: str) -> DoorCertificate:
+        """Asked for anew each time: certificates run out, and owners replace their files."""
+        held = self.held
+        try:
+            return await asyncio.to_thread(self._certify, name)
+        except StorageError as error:
+            if held is None or held.name != name:
+                raise
+            log.debug("the certificate of before stays in use cause=%s", error)
+            return held.certificate
 
     def _candidates(self) -> list[tuple[NodeId, tuple[str, ...]]]:
         """Whom to ask, in order."""
