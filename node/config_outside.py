@@ -97,7 +97,7 @@ class OutsideSettings(BaseModel):
         try:
             self.tls_files()
         except TlsFault as fault:
-            which = "tls_key" if fault.path == key else "tls_certificate"
+            which = "tls_certificate" if fault.path == certificate else "tls_key"
             raise BadValue(str(fault.path), str(fault), setting=which) from None
         return self
 
