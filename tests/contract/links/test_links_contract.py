@@ -42,6 +42,12 @@ async def test_a_link_names_the_peer_at_both_ends(make_node: MakeNode) -> None:
     await eventually(lambda: link.rtt is not None)
 
 
+async def test_a_link_tells_where_its_peer_is(make_node: MakeNode) -> None:
+    _, _, link = await pair(make_node)
+    assert "://" in link.remote
+    assert not link.relayed
+
+
 async def test_connect_returns_the_live_link(make_node: MakeNode) -> None:
     a, b, link = await pair(make_node)
     assert await a.links.connect(b.node_id, b.addresses) is link
