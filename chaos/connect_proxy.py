@@ -6,7 +6,6 @@ It lives on a home router of the lab: clients come from the LAN, what it opens l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from dataclasses import dataclass, field
 
@@ -95,8 +94,11 @@ def read_target(head: bytes) -> tuple[str, int] | None:
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(READ_BYTES):
-        writer.write(data)
-        await writer.drain()
-    with contextlib.suppress(OSError):
+    """Until either end is gone; then the other end learns it."""
+    try:
+        while data := await reader.read(READ_BYTES):
+            writer.write(data)
+            await writer.drain()
         writer.write_eof()
+    except OSError:
+        writer.transport.abort()

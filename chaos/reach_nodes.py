@@ -114,13 +114,13 @@ class ReachMesh:
             for site in self.private:
                 group.create_task(start(site))
 
-    async def until_known(self, seconds: float) -> float:
-        """Return when every node knows what all private ones serve, with the seconds it took.
+    async def until_known(self, observers: Sequence[Site], seconds: float) -> float:
+        """Return when these know what all private nodes serve, with the seconds it took.
 
         Raises TimeoutError, naming who does not know whom.
         """
         began = time.monotonic()
-        while missing := await self._unknown():
+        while missing := await self._unknown(observers):
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"models not known after {seconds} s: {missing}")
             await asyncio.sleep(POLL_SECONDS)
@@ -150,9 +150,9 @@ class ReachMesh:
                 linked.add((one.name, other.name))
         return linked
 
-    async def _unknown(self) -> list[str]:
+    async def _unknown(self, observers: Sequence[Site]) -> list[str]:
         missing = []
-        for one in self.private:
+        for one in observers:
             seen = await one.peers()
             for other in self.private:
                 models = seen.get(other.node.node_id, {}).get("models", [])
