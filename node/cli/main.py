@@ -68,6 +68,7 @@ COMMANDS: dict[str, Entry] = {
     "members": Entry("node.cli.members", "list who joined the mesh, and who was revoked"),
     "revoke": Entry("node.cli.revoke", "throw a node out of the mesh, everywhere and at once"),
     "audit": Entry("node.cli.audit", "show who changed what about the mesh's members"),
+    "door": Entry("node.cli.door", "show this node's public name, and the door it keeps"),
     "coordinators": Entry("node.cli.coordinators", "show who coordinates the mesh, and who leads"),
     "update": Entry("node.cli.update", "let another release take over, or go back"),
     "service": Entry("node.cli.service", "keep a node running whenever this machine does"),

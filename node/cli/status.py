@@ -55,6 +55,8 @@ def status_rows(node: Mapping[str, Any]) -> Iterator[Row]:
     yield from _rows("aliases", [f"{alias} -> {model}" for alias, model in aliases])
     yield from _rows("links", [str(node.get("links", ""))])
     yield "jobs", _jobs(node)
+    held = (node.get("doors") or {}).get("held") or {}
+    yield from _rows("public door", [held.get("url")])
     yield from _rows("notes", node.get("notes") or ())
 
 
