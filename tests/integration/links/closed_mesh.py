@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class ClosedMesh:
         self.chain = self.grant(self.coordinator, ["coordinator"])
 
     def grant(
-        self, key: NodeKey, roles: Collection[Role] = ("worker",), *, lasts: float = HOUR
+        self, key: NodeKey, roles: Sequence[Role] = ("worker",), *, lasts: float = HOUR
     ) -> Grant:
         return issue_grant(
             self.root,

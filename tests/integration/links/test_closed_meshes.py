@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -131,7 +132,7 @@ async def was_let_in(stranger: MeshNode, member: MeshNode) -> bool:
 
 async def chain_of(mesh: ClosedMesh, count: int) -> list[MeshNode]:
     nodes = [await mesh.member(mesh.coordinator if not i else None) for i in range(count)]
-    for left, right in zip(nodes, nodes[1:], strict=False):
+    for left, right in itertools.pairwise(nodes):
         await left.link(right)
     return nodes
 
@@ -150,7 +151,7 @@ async def test_a_removed_node_is_out_of_a_chain_of_five_at_once(mesh: ClosedMesh
     for stream in working:
         with pytest.raises(LinkError):
             await stream.receive()
-    assert all(left.linked(right) for left, right in zip(nodes, nodes[1:], strict=False))
+    assert all(left.linked(right) for left, right in itertools.pairwise(nodes))
     await eventually(lambda: bad.links.rebuffs)
     assert bad.links.rebuffs[-1].code is GoawayCode.REVOKED
     for node in nodes:
