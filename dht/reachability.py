@@ -239,7 +239,7 @@ class Reachability:
             self.counters.unanswered += 1
             self._witnesses.fail(node, self._clock.now())
             return
-        outcomes = dict(seen.outcomes)
+        outcomes = {url: each for url, each in seen.outcomes if url in self._asked(observed)}
         self._witnesses.hear(Sighting(node, host, observed, outcomes, self._clock.now()))
 
     def _question(self) -> bytes:
@@ -247,6 +247,11 @@ class Reachability:
             return encode_reach_me(ReachMe())
         own = tuple(self._listening())
         return encode_reach_me(ReachMe(_port(own), own))
+
+    def _asked(self, observed: str) -> tuple[str, ...]:
+        """What a peer that sees this node there may have been asked to dial."""
+        own = tuple(self._listening())
+        return (*own, str(Address("tcp", observed, _port(own))))
 
     def _conclude(self) -> None:
         heard = self._witnesses.sightings

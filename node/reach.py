@@ -41,9 +41,10 @@ class Reach:
 
     def counters(self) -> Mapping[str, float]:
         """Figures for /metrics, by name."""
+        state = {"reach_private": float(self.known.state == "private")}
         asked = {f"reach_{name}_total": n for name, n in asdict(self.known.counters).items()}
         served = asdict(self.dial_back.counters).items()
-        return {**asked, **{f"dial_back_{name}_total": number for name, number in served}}
+        return {**state, **asked, **{f"dial_back_{name}_total": number for name, number in served}}
 
 
 def build_reach(

@@ -13,13 +13,13 @@ HIDDEN = "127.0.0.2"
 """Where nobody who is dialled from there looks."""
 
 
-def claims(observed: str, outcome: Outcome) -> StreamHandler:
-    """A liar: says so of every asker, having dialled nobody."""
+def claims(observed: str, outcome: Outcome, *, at: int = 0) -> StreamHandler:
+    """A liar: says so of every asker (at that port), having dialled nobody."""
 
     async def answer(link: Link, stream: Stream) -> None:
         data = await stream.receive()
         assert data is not None
-        port = decode_reach_me(data).port
+        port = at or decode_reach_me(data).port
         await stream.send(encode_seen(Seen(observed, ((f"tcp://{observed}:{port}", outcome),))))
         stream.finish()
 
@@ -83,6 +83,13 @@ async def test_a_liar_alone_is_believed_which_shows_that_the_test_can_fail(
     await asker.join(await start_node(answer=claims("127.0.0.1", "reached")))
     await until(lambda: asker.reach.finding.voices)
     assert asker.reach.state == "local"
+
+
+async def test_not_even_a_liar_alone_has_another_port_told(start_node: StartNode) -> None:
+    asker = await start_node(interfaces=lambda: ())
+    await asker.join(await start_node(answer=claims("127.0.0.1", "reached", at=22)))
+    await until(lambda: asker.reach.place.outside)
+    assert (asker.reach.state, asker.reach.outside_addresses) == ("unknown", ())
 
 
 async def test_peers_that_answer_nonsense_are_not_heard(start_node: StartNode) -> None:
