@@ -50,7 +50,6 @@ from node.gateway.settings import GatewaySettings, Suppliers
 from node.network import is_founded, resolve_network
 from node.node import ElectronsNode
 from node.parts import Discovery, Work
-from node.privacy import granted_now
 from node.proxies import choose_proxies
 from node.reach import Reach, build_reach
 from node.relays import build_relays
@@ -114,9 +113,7 @@ def build(config: Config) -> ElectronsNode:
         discovery,
         node_id=base.node_id,
         links=base.links,
-        granted_here=lambda: granted_now(
-            base.standing.grants, base.mesh_id, base.node_id, base.clock
-        ),
+        granted_here=lambda: base.trust.weigh(base.node_id, base.standing.grants).granted,
         clock=base.clock,
         tasks=base.tasks,
         rng=base.rng,
@@ -202,6 +199,7 @@ def _build_base(config: Config) -> _Base:
         health=health,
         trust=trust,
         relays=RelayTerms(config.relay_rate) if "relay" in roles else None,
+        punch=config.punch,
     )
     tasks = Tasks("node", on_crash=lambda name, count: health.crashed(name, count, clock.now()))
     reach = build_reach(
