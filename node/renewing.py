@@ -24,8 +24,9 @@ FIRST_RETRY, MOST_RETRY = 5.0, 1800.0
 """Seconds between attempts; doubled from first to most, and spread by chance."""
 LOST_RETRY = 3600.0
 """Seconds between attempts once the mesh has said no: its owner may change that."""
+LEAST = 1.0
 LOOK = 600.0
-"""At most so many seconds of sleep: the wall clock may be set meanwhile, or the machine sleep."""
+"""Seconds of one sleep: the wall clock may be set meanwhile, or the machine sleep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Renewing:
 
     async def _sleep_until(self, wall: float) -> None:
         while (left := wall - self._clock.wall()) > 0:  # noqa: ASYNC110  a clock is no event
-            await asyncio.sleep(min(left, LOOK))
+            await asyncio.sleep(min(max(left, LEAST), LOOK))
 
 
 def _is_final(error: Exception) -> bool:
