@@ -45,7 +45,7 @@ DEMOS = 2
 """Homes with the demo model, whose answers go on elsewhere: the last home asks them."""
 STREAM_TOKENS = 90
 SETTLE_SECONDS = 60.0
-"""For nodes to have two relays again after one died and came back."""
+"""For nodes to have two relays, also after one died and came back."""
 
 
 @dataclass
@@ -60,6 +60,8 @@ class Tally:
     first_after: list[float] = field(default_factory=list)
     """Seconds to the first token of each pair's first job."""
     known_after: float = 0.0
+    relayed_after: float = 0.0
+    """And until all see all at two relays."""
     relayed: dict[str, dict[str, float]] = field(default_factory=dict)
     plaintext: list[str] = field(default_factory=list)
     captured_bytes: int = 0
@@ -77,6 +79,7 @@ class Tally:
             "pairs_without_a_way_before": self.unreached_before,
             "reached_without_relays": self.reached_before,
             "known_after_seconds": round(self.known_after, 2),
+            "at_two_relays_after_seconds": round(self.relayed_after, 2),
             "jobs": self.jobs,
             "failures": self.failures[:20],
             "first_token_p50_seconds": round(percentile(self.first_after, 50), 3),
@@ -175,7 +178,6 @@ async def try_captured(mesh: ReachMesh, times: int, tally: Tally) -> None:
 async def kill_relays(mesh: ReachMesh, times: int, tally: Tally) -> None:
     """Kill the relay that carries a stream of the demo model, midway; then start it again."""
     client = mesh.private[-1]
-    await mesh.until_relayed(client, SETTLE_SECONDS)
     expected = await _story(client)
     for _ in range(times):
         stream = asyncio.ensure_future(_story(client))
@@ -189,7 +191,7 @@ async def kill_relays(mesh: ReachMesh, times: int, tally: Tally) -> None:
         tally.resumed += told.resumed > 0
         tell(f"{relay.name} killed: gap {told.longest_gap:.2f} s, resumed {told.resumed}")
         await relay.node.start([site.node for site in mesh.public if site is not relay])
-        tally.relays_again.append(await mesh.until_relayed(client, SETTLE_SECONDS))
+        tally.relays_again.append(await mesh.until_relayed(SETTLE_SECONDS))
 
 
 async def _story(client: Site) -> Told:
@@ -233,6 +235,7 @@ async def run(kinds: tuple[tuple[str, NatKind], ...], times: int, kills: int) ->
     async with reach_mesh(2, kinds, WITH, DEMOS) as mesh:
         await mesh.start()
         tally.known_after = await mesh.until_known(mesh.private, KNOWN_SECONDS)
+        tally.relayed_after = await mesh.until_relayed(SETTLE_SECONDS)
         await try_captured(mesh, times, tally)
         tally.planted_found = await plant(mesh)
         await kill_relays(mesh, kills, tally)

@@ -27,6 +27,7 @@ MESH_PORT, HTTP_PORT = 443, 8443
 STARTED_AT_ONCE = 3
 DEMO = ("--engine", "demo", "--demo-rate", "20")
 POLL_SECONDS = 0.25
+MIN_RELAYS = 2
 
 
 @dataclass
@@ -126,20 +127,15 @@ class ReachMesh:
             await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - began
 
-    async def until_relayed(self, observer: Site, seconds: float) -> float:
-        """Return when a node sees all other private ones at two relays at least, with the seconds
-        that took. Raises TimeoutError, naming who is not."""
+    async def until_relayed(self, seconds: float) -> float:
+        """Return when every private node sees every other one at two relays at least, with the
+        seconds that took. Raises TimeoutError, naming who sees whom at fewer."""
         began = time.monotonic()
-        ids = {site.node.node_id: site.name for site in self.private if site is not observer}
-        while True:
-            seen = await observer.peers()
-            few = {name: relay_addresses(seen.get(node_id, {})) for node_id, name in ids.items()}
-            few = {name: found for name, found in few.items() if len(found) < 2}
-            if not few:
-                return time.monotonic() - began
+        while few := await self._hardly_relayed():
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"not at two relays after {seconds} s: {few}")
             await asyncio.sleep(POLL_SECONDS)
+        return time.monotonic() - began
 
     async def linked_pairs(self) -> set[tuple[str, str]]:
         """Private pairs with a link between them, as the first of each sees it."""
@@ -149,6 +145,14 @@ class ReachMesh:
             if peer is not None and peer["linked"]:
                 linked.add((one.name, other.name))
         return linked
+
+    async def _hardly_relayed(self) -> list[str]:
+        seen = {site.name: await site.peers() for site in self.private}
+        return [
+            f"{one.name} sees {other.name}"
+            for one, other in self.pairs
+            if len(relay_addresses(seen[one.name].get(other.node.node_id, {}))) < MIN_RELAYS
+        ]
 
     async def _unknown(self, observers: Sequence[Site]) -> list[str]:
         missing = []
