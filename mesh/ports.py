@@ -29,6 +29,7 @@ class StreamKind(IntEnum):
     ADMISSION = 11
     REVOCATION = 12
     DOOR = 13
+    PUNCH = 14
 
 
 class Priority(IntEnum):

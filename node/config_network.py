@@ -16,6 +16,7 @@ from node.config_values import (
     BadValue,
     parse_bool,
     parse_choice,
+    parse_float,
     parse_grant,
     parse_list,
     parse_size,
@@ -91,6 +92,13 @@ class NetworkSettings(BaseModel):
             metavar="ROLE,...",
         )
     )
+    punch: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        True,
+        "Make relayed links direct by UDP where both routers let that through. Needs the extra "
+        "`punch`; without it relays carry everything.",
+        flag="--no-punch",
+        cost="One UDP port once it is first needed, and about 15 MiB of memory.",
+    )
     relay_rate: Annotated[int, PlainValidator(parse_size)] = setting(
         RATE,
         "What a node with the role relay passes on in all, shared evenly among those who send.",
@@ -105,4 +113,12 @@ class NetworkSettings(BaseModel):
         "grant`. Those in the data folder's file `grants` count as well.",
         flag="--grant",
         metavar="GRANT",
+    )
+    grant_life: Annotated[float, PlainValidator(parse_float(10, 31 * 86_400))] = setting(
+        7 * 86_400.0,
+        "How long the grants last that this coordinator gives to members; they are renewed without "
+        "anybody's doing after two thirds of it.",
+        unit="seconds",
+        cost="Longer: a node that no list of revocations reaches is believed for longer. Shorter: "
+        "one that was switched off for longer has to find a coordinator first.",
     )

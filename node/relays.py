@@ -47,6 +47,8 @@ class Relays:
             "links_relayed": relayed,
             "links_upgraded_total": self.upgrading.upgraded,
         }
+        punches = asdict(self.links.punching.counters).items()
+        figures |= {f"punches_{name}_total": number for name, number in punches}
         desk = self.links.relaying.desk
         if desk is not None:
             figures |= {f"relay_{name}_total": n for name, n in asdict(desk.counters).items()}
@@ -83,8 +85,19 @@ def build_relays(
         rng=rng,
         on_change=reach.note_change,
     )
+
+    async def punch(link: Link) -> Link:
+        assert isinstance(link, MeshLink)
+        return await links.punching.punch(link)
+
     upgrading = Upgrading(
-        links=links, record=directory.record, upgrade=links.upgrade, tasks=tasks, rng=rng
+        own=own,
+        links=links,
+        record=directory.record,
+        upgrade=links.upgrade,
+        punch=punch,
+        tasks=tasks,
+        rng=rng,
     )
     links.place = lambda: reach.place
 

@@ -30,6 +30,7 @@ from mesh.links.metrics import LinkMetrics
 from mesh.links.outbound import Outbound
 from mesh.links.pipe import Address, Pipe
 from mesh.links.proxy import ProxyRoutes
+from mesh.links.punching import Punching
 from mesh.links.reception import Conflict, Introduction, Rebuff, Reception
 from mesh.links.relaying import Relaying, RelayTerms
 from mesh.links.rendezvous import Rendezvous
@@ -74,6 +75,7 @@ class LinkPool:
         health: LocalHealth | None = None,
         proxies: ProxyRoutes | None = None,
         relays: RelayTerms | None = None,
+        punch: bool = False,
         trust: Trust | None = None,
     ) -> None:
         """`listen` None: only dial (and accept what `accept_websocket` brings). `trust` says who
@@ -142,6 +144,16 @@ class LinkPool:
             tasks=self._tasks,
         )
         self._serving.serve(StreamKind.RELAY, self.relaying.serve)
+        self.punching = Punching(
+            find=self._roster.get,
+            adopt=self._entrance.dial,
+            accept=self._entrance.accept_handshake,
+            port=lambda: self._port,
+            clock=self._clock,
+            tasks=self._tasks,
+            enabled=punch,
+        )
+        self._serving.serve(StreamKind.PUNCH, self.punching.serve)
         self._roster.watch(self._link_changed)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
@@ -165,6 +177,7 @@ class LinkPool:
         self._reception.antechamber.close()
         await self._wait_for_pipes()
         await self._tasks.close()
+        await self.punching.close()
         await self._outbound.close()
 
     @property
