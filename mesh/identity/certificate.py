@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -33,15 +33,26 @@ def self_signed_certificate(key: NodeKey) -> bytes:
     return builder.sign(key.private, algorithm=None).public_bytes(Encoding.PEM)
 
 
-def certificate_key(der: bytes) -> bytes:
+def certificate_key(der: bytes, now_wall: float) -> bytes:
     """The raw Ed25519 key a certificate holds. Raises HandshakeError for any other content.
 
-    TLS has checked that the other end owns the key; nothing else in the certificate matters.
+    TLS has checked that the other end owns the key. The certificate must be signed by that key and
+    not have ended; names in it mean nothing.
     """
     try:
-        key = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise HandshakeError("the other end showed a certificate that cannot be read") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise HandshakeError("the other end's certificate does not hold an Ed25519 key")
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
+        if not isinstance(key, Ed25519PublicKey):
+            raise HandshakeError("the other end's certificate does not hold an Ed25519 key")
+        certificate.verify_directly_issued_by(certificate)
+        ended = certificate.not_valid_after_utc.timestamp() < now_wall
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        words = "is not signed by its own key" if _is_foreign(error) else "cannot be read"
+        raise HandshakeError(f"the other end showed a certificate that {words}") from None
+    if ended:
+        raise HandshakeError("the other end showed a certificate that has expired")
     return key.public_bytes_raw()
+
+
+def _is_foreign(error: Exception) -> bool:
+    return isinstance(error, InvalidSignature) or "issuer" in str(error).lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import tempfile
+import time
 from pathlib import Path
 
 from mesh.errors import HandshakeError
@@ -82,7 +83,9 @@ class TlsChannel:
         der = self._tls.getpeercert(binary_form=True)
         if der is None:
             raise HandshakeError("the other end showed no certificate")
-        return certificate_key(der)
+        if _chain_length(self._tls) != 1:
+            raise HandshakeError("the other end showed a chain of certificates, not its own only")
+        return certificate_key(der, time.time())
 
     def _handshake(self) -> bool:
         try:
@@ -124,6 +127,13 @@ def _context(protocol: int) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE  # the key is checked against the node id instead
     context.set_alpn_protocols([ALPN])
     return context
+
+
+def _chain_length(tls: ssl.SSLObject) -> int:
+    """Certificates the other end showed. Public since Python 3.13, reachable since 3.10."""
+    public = getattr(tls, "get_unverified_chain", None)
+    chain = public() if public is not None else tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+    return len(chain or ())
 
 
 def _load(context: ssl.SSLContext, key: NodeKey) -> None:
