@@ -15,8 +15,8 @@ from mesh.identity.grants import CLOCK_TOLERANCE
 from node.doctor.aside import aside
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.patient import Patient
-from node.doctor.proxy import proxy_for
-from node.doctor.targets import targets_of
+from node.doctor.routes import proxy_for
+from node.doctor.targets import Target, targets_of
 from node.doctor.web import NoAnswer, ask
 
 AREA = "clock"
@@ -52,7 +52,7 @@ class ClockFacts:
 async def examine_clock(patient: Patient) -> Sequence[Finding]:
     """See `judge_clock`."""
     places = [target for target in targets_of(patient) if target.speaks_http][:MAX_ASKED]
-    asked = [_offset(patient, target.origin) for target in places]
+    asked = [_offset(patient, target) for target in places]
     newest, stepped, *answers = await asyncio.gather(
         aside(lambda: _newest_file(patient.data_dir)), _watch(patient), *asked
     )
@@ -94,9 +94,9 @@ def _judge_offset(facts: ClockFacts) -> Finding:
     return ok(AREA, f"The clock agrees with {compared}")
 
 
-async def _offset(patient: Patient, origin: str) -> float | None:
+async def _offset(patient: Patient, target: Target) -> float | None:
     try:
-        answer = await ask(f"{origin}/health", proxy=proxy_for(patient, origin))
+        answer = await ask(f"{target.origin}/health", proxy=proxy_for(patient, target))
     except NoAnswer:
         return None
     return None if answer.date is None else patient.instruments.wall() - answer.date

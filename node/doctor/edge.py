@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mesh.errors import WireError
+from mesh.links.proxy import Proxy
 from mesh.wire.edge import decode_seeds
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.patient import Patient
-from node.doctor.proxy import proxy_for
+from node.doctor.routes import proxy_for
+from node.doctor.targets import target_of_url
 from node.doctor.web import NoAnswer, ask
 from node.network import resolve_network
 
@@ -62,7 +64,8 @@ def judge_edge(facts: EdgeFacts) -> Finding:
 
 
 async def _ask_edge(patient: Patient, url: str) -> EdgeFacts:
-    place, proxy = urlsplit(url).netloc, proxy_for(patient, url)
+    target = target_of_url("edge router", url)
+    place, proxy = urlsplit(url).netloc, proxy_for(patient, target)
     try:
         answer = await ask(f"{url}/health", proxy=proxy)
     except NoAnswer as error:
@@ -72,7 +75,7 @@ async def _ask_edge(patient: Patient, url: str) -> EdgeFacts:
     return EdgeFacts(place, 200, True, await _count_seeds(patient, url, proxy))
 
 
-async def _count_seeds(patient: Patient, url: str, proxy: str) -> int | None:
+async def _count_seeds(patient: Patient, url: str, proxy: Proxy | None) -> int | None:
     network = patient.config.network if patient.config is not None else ""
     query = f"mesh={resolve_network(network)}&node={NOBODY}"
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
 from node.doctor.aside import aside
 from node.doctor.finding import Finding, ok, problem, skipped
 from node.doctor.patient import Patient
-from node.doctor.proxy import proxy_of
+from node.doctor.routes import routes_of
 from node.doctor.targets import targets_of
 
 AREA = "names"
@@ -43,7 +42,8 @@ def judge_names(errors: Mapping[str, str]) -> tuple[Finding, ...]:
 
 def _names(patient: Patient) -> tuple[str, ...]:
     hosts = [target.host for target in targets_of(patient)]
-    hosts.append(urlsplit(proxy_of(patient)).hostname or "")
+    routes = routes_of(patient)
+    hosts += [proxy.host for proxy in (routes.secure, routes.plain) if proxy is not None]
     return tuple(dict.fromkeys(host for host in hosts if host and not _is_number(host)))
 
 

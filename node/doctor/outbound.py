@@ -10,7 +10,7 @@ from typing import Literal
 
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.patient import Patient
-from node.doctor.proxy import proxy_for
+from node.doctor.routes import proxy_for
 from node.doctor.targets import HTTPS_PORT, Target, targets_of
 
 AREA = "outbound TCP"
@@ -28,7 +28,7 @@ Outcome = Literal["open", "refused", "timeout", "unresolved", "unreachable"]
 
 async def examine_tcp(patient: Patient) -> Sequence[Finding]:
     """See `judge_tcp`, `judge_https`. Places behind a proxy are the proxy check's."""
-    targets = [each for each in targets_of(patient) if not proxy_for(patient, each.origin)]
+    targets = [each for each in targets_of(patient) if proxy_for(patient, each) is None]
     outcomes = await asyncio.gather(*(try_tcp(each.host, each.port) for each in targets))
     tried = dict(zip(targets, outcomes, strict=True))
     return (*judge_tcp(tried), judge_https(tried))

@@ -50,7 +50,7 @@ def targets_of(patient: Patient) -> tuple[Target, ...]:
     """Edge routers, then nodes to join through, relays, and what the user named; each once."""
     found: list[Target] = []
     if patient.config is not None:
-        found += [_of_url("edge router", url) for url in patient.config.edge]
+        found += [target_of_url("edge router", url) for url in patient.config.edge]
         found += _of_addresses("node", [join.url for join in patient.config.join])
     found += _of_addresses("relay", relay_places(patient))
     found += _of_addresses("named place", [join.url for join in patient.named])
@@ -66,7 +66,8 @@ def relay_places(patient: Patient) -> list[str]:
     return [f"tcp://{place}" for place in dict.fromkeys(places) if place]
 
 
-def _of_url(kind: Kind, url: str) -> Target:
+def target_of_url(kind: Kind, url: str) -> Target:
+    """The place behind an http or https URL."""
     parts = urlsplit(url)
     port = parts.port or (HTTPS_PORT if parts.scheme == "https" else 80)
     return Target(kind, parts.scheme, parts.hostname or "", port)

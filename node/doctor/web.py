@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from mesh.errors import ElectronsError
+from mesh.links.proxy import Proxy
 
 MAX_BODY = 64 * 1024
 ANSWER_SECONDS = 4.0
@@ -28,13 +29,20 @@ class WebAnswer:
     server: str = ""
 
 
-async def ask(url: str, *, proxy: str = "", seconds: float = ANSWER_SECONDS) -> WebAnswer:
+async def ask(
+    url: str, *, proxy: Proxy | None = None, seconds: float = ANSWER_SECONDS
+) -> WebAnswer:
     """GET a page. A certificate's name and age are checked, as a node would. Raises NoAnswer."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, proxy=proxy or None, allow_redirects=False) as response,
+            session.get(
+                url,
+                proxy=None if proxy is None else str(proxy),
+                proxy_auth=_credentials(proxy),
+                allow_redirects=False,
+            ) as response,
         ):
             body = await response.content.read(MAX_BODY)
     except TimeoutError:
@@ -45,6 +53,13 @@ async def ask(url: str, *, proxy: str = "", seconds: float = ANSWER_SECONDS) -> 
     return WebAnswer(
         response.status, body, read_date(headers.get("Date", "")), headers.get("Server", "")
     )
+
+
+def _credentials(proxy: Proxy | None) -> aiohttp.BasicAuth | None:
+    if proxy is None or not proxy.credentials:
+        return None
+    user, _, password = proxy.credentials.partition(":")
+    return aiohttp.BasicAuth(user, password)
 
 
 def read_date(text: str) -> float | None:
