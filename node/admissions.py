@@ -58,6 +58,11 @@ class Papers:
         """Its own, encoded, as they are now."""
         return self.standing.grants
 
+    def issuer(self) -> Issuer:
+        """This node as one that signs for others, where its grant lets it."""
+        life = self.config.grant_life
+        return Issuer(self.key, self.mesh_id, self.root_signed, life)
+
     def root_signed(self) -> Grant | None:
         """Its own grant by which it may sign for others; None where it may not."""
         found = [grant for grant in decoded(self.grants()) if is_issuer(grant, self.mesh_id)]
@@ -89,9 +94,8 @@ def follow_revocations(
     """What is told of a coordinator's state, and hands its revocations to everybody."""
     if revoking is None:
         return lambda state: None
-    issuer = Issuer(papers.key, papers.mesh_id, papers.root_signed)
     publisher = RevocationPublisher(
-        issuer=issuer, publish=revoking.publish, clock=clock, tasks=tasks
+        issuer=papers.issuer(), publish=revoking.publish, clock=clock, tasks=tasks
     )
     return publisher.follow
 
@@ -118,7 +122,7 @@ def build_admissions(
         desk = AdmissionDesk(
             group=coordination.group,
             state=lambda: coordination.state,
-            issuer=Issuer(papers.key, papers.mesh_id, papers.root_signed),
+            issuer=papers.issuer(),
             clock=clock,
         )
         admissions = LocalAdmissions(desk)
