@@ -19,6 +19,7 @@ from node.network import is_closed, is_founded, resolve_network
 from node.revoking import Revoking
 from node.standing import OwnStanding, free_roles
 
+NO_GRANT = "this node has no valid grant in its mesh: join with a ticket ('electrons join')"
 REBUFF_SECONDS = 120.0
 """How long the owner is shown that a peer turned this node away."""
 
@@ -42,14 +43,11 @@ class Belonging:
     def notes(self) -> tuple[str, ...]:
         """What the owner should know."""
         own = self.revoking.note() if self.revoking is not None else ""
+        granted = self.trust.weigh(self.links.node_id, self.standing.grants).member
+        lacking = NO_GRANT if self.trust.closed and not granted and not own else ""
         linked = bool(self.links.all())
-        said = rebuff_note(self.links.rebuffs[-1:], self.clock.wall(), linked=linked)
-        lacking = ""
-        own_grants = self.trust.weigh(self.links.node_id, self.standing.grants)
-        if self.trust.closed and not own_grants.member:
-            lacking = f"this node has no valid grant: {MEMBERS_ONLY}"
-        notes = [note for note in (own, lacking) if note]
-        return (*notes, said) if said and not notes else tuple(notes)
+        said = rebuff_note(self.links.rebuffs, self.clock.wall(), linked=linked)
+        return tuple(note for note in (own, lacking, said) if note)
 
 
 def rebuff_note(rebuffs: Sequence[Rebuff], wall: float, *, linked: bool) -> str:
