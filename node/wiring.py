@@ -127,12 +127,7 @@ def build(config: Config) -> ElectronsNode:
     )
     group = GroupDesk(base.links, coordinating.coordination if coordinating else None)
     doors = build_doors(
-        config,
-        links=base.links,
-        peers=discovery.directory.view.peers,
-        take=lambda transport: gateway.take(transport),
-        tasks=base.tasks,
-        inherited=base.inherited.get("door"),
+        config, base.links, discovery.directory, base.inherited, lambda each: gateway.take(each)
     )
     report = Report(
         config=config,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+from dht.directory import Directory
 from mesh.capability import Peer
 from mesh.clock import SystemClock
 from mesh.lifecycle import Tasks
@@ -24,17 +25,16 @@ from node.network import is_founded
 
 def build_doors(
     config: Config,
-    *,
     links: LinkPool,
-    peers: Callable[[], Sequence[Peer]],
+    directory: Directory,
+    inherited: Mapping[str, socket.socket],
     take: Callable[[asyncio.Transport], None],
-    tasks: Tasks,
-    inherited: socket.socket | None,
 ) -> Doors:
-    """`take` serves HTTP on a connection; `inherited` is a door that listens already."""
-    keeper = _build_keeper(config, links, tasks, inherited)
-    holder = _build_holder(config, links, peers, take, tasks)
-    return Doors(links, keeper, holder)
+    """`inherited`: "door" may be in it and listens already. `take` serves HTTP on a connection."""
+    tasks = Tasks("doors")
+    keeper = _build_keeper(config, links, tasks, inherited.get("door"))
+    holder = _build_holder(config, links, directory.view.peers, take, tasks)
+    return Doors(links, keeper, holder, tasks)
 
 
 def _build_keeper(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mesh.errors import WireError
+from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, Stream, StreamKind
 from mesh.wire import door as wire
 from node.door.holder import DoorHolder
@@ -16,9 +17,13 @@ from node.door.keeper import DoorKeeper
 class Doors:
     """Serves DOOR streams. Both parts are optional."""
 
-    def __init__(self, links: Links, keeper: DoorKeeper | None, holder: DoorHolder | None) -> None:
+    def __init__(
+        self, links: Links, keeper: DoorKeeper | None, holder: DoorHolder | None, tasks: Tasks
+    ) -> None:
+        """Closes `tasks`, in which both run."""
         self._keeper = keeper
         self._holder = holder
+        self._tasks = tasks
         links.serve(StreamKind.DOOR, self.serve)
 
     @property
@@ -45,6 +50,7 @@ class Doors:
             self._keeper.close()
         if self._holder is not None:
             self._holder.close()
+        await self._tasks.close()
 
     async def serve(self, link: Link, stream: Stream) -> None:
         """Answer one request."""
