@@ -140,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    enter("benchmarks.relay", sys.argv[1:])
+    enter("benchmarks.relay", sys.argv[1:], routers=True)
     args = parser.parse_args()
     report = {case.name: measure(case, args.rounds, args.seconds) for case in CASES}
     late = missed(report)

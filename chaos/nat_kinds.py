@@ -253,7 +253,7 @@ async def run() -> dict[str, Any]:
 
 
 def main() -> int:
-    enter("chaos.nat_kinds", sys.argv[1:])
+    enter("chaos.nat_kinds", sys.argv[1:], routers=True)
     report = asyncio.run(run())
     print(json.dumps(report, indent=1))
     return 1 if report["faults"] else 0

@@ -110,13 +110,20 @@ class NetworkLab:
         _ip("route", "replace", f"{host.address}/32", "dev", switch)
 
 
-def enter(module: str, arguments: list[str]) -> None:
-    """Run this module again inside namespaces of its own, unless it is there already."""
+def enter(module: str, arguments: list[str], *, routers: bool = False) -> None:
+    """Run this module again inside namespaces of its own, unless it is there already.
+
+    `routers`: it needs nftables as well.
+    """
     if os.environ.get(INSIDE):
         return
-    for tool in ("unshare", "nsenter", "ip"):
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where they are, and users seldom look
+    packages = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
+    if routers:
+        packages |= {"tc": "iproute2", "nft": "nftables"}
+    for tool, package in packages.items():
         if shutil.which(tool) is None:
-            sys.exit(f"{tool} is missing: install util-linux and iproute2")
+            sys.exit(f"{tool} is missing: install {package}")
     os.environ[INSIDE] = "yes"
     os.execvp("unshare", ["unshare", "-Urn", sys.executable, "-m", module, *arguments])
 

@@ -52,13 +52,20 @@ CHECKS: dict[str, tuple[str, Callable[[Report], bool]]] = {
             report["killed"] > 0 and not report["reports_without_the_gap_nobody_can_fill"]
         ),
     ),
+    "nat_kinds": ("", lambda report: not report["faults"]),
+    "reach": (
+        "--homes cone-a,symmetric,office --times 1 --kills 1",
+        lambda report: not report["faults"],
+    ),
     "reach_states": (
         "--quick",
         lambda report: not report["faults"] and report["planted_fault_seen"] != "",
     ),
 }
 """What each is run with, and whether its report is fine."""
-NEEDS_NAMESPACES = frozenset({"partition_workers", "partition_leader", "reach_states"})
+NEEDS_NAMESPACES = frozenset(
+    {"partition_workers", "partition_leader", "nat_kinds", "reach", "reach_states"}
+)
 SIDE_BY_SIDE = 3
 """Runs at the same time: each has up to eight daemons."""
 

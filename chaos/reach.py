@@ -24,13 +24,13 @@ from chaos.network_lab import enter
 from chaos.reach_nodes import ReachMesh, Site, Told, ask, reach_mesh, tell
 
 PROMPT: Final = "the-question-that-nobody-on-the-way-may-read"
-KINDS: Final = (
-    ("cone-a", NatKind.CONE),
-    ("cone-b", NatKind.CONE),
-    ("symmetric", NatKind.SYMMETRIC),
-    ("noudp", NatKind.NOUDP),
-    ("office", NatKind.PROXY),
-)
+KINDS: Final = {
+    "cone-a": NatKind.CONE,
+    "cone-b": NatKind.CONE,
+    "symmetric": NatKind.SYMMETRIC,
+    "noudp": NatKind.NOUDP,
+    "office": NatKind.PROXY,
+}
 WITHOUT: Final = ("--roles", "gateway")
 WITH: Final = ("--roles", "gateway,relay")
 KNOWN_SECONDS = 60.0
@@ -247,16 +247,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--times", type=int, default=20, help="jobs of each pair, each way")
     parser.add_argument("--kills", type=int, default=5, help="relays killed under a stream")
-    parser.add_argument("--homes", type=int, default=len(KINDS), help="the first so many kinds")
-    enter("chaos.reach", sys.argv[1:])
+    parser.add_argument("--homes", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    enter("chaos.reach", sys.argv[1:], routers=True)
     args = parser.parse_args()
-    kinds = KINDS[: args.homes]
+    kinds = tuple((name, KINDS[name]) for name in args.homes.split(","))
     pairs = len(kinds) * (len(kinds) - 1)
     tally = asyncio.run(run(kinds, args.times, args.kills))
     report = tally.report()
     wrong = faults(report, pairs, pairs * args.times)
     late = [gap for gap in tally.relay_gaps if gap > RELAY_LOSS]
-    print(json.dumps({"homes": [name for name, _ in kinds], **report, "faults": wrong}, indent=1))
+    print(json.dumps({"homes": list(dict(kinds)), **report, "faults": wrong}, indent=1))
     return 1 if wrong or late else 0
 
 
