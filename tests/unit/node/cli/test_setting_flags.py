@@ -14,7 +14,8 @@ FLAGS = {
     "--engine", "--model", "--demo-rate", "--slots", "--memory-cap", "--alias", "--access",
     "--json", "--grant", "--models-dir", "--no-assign", "--gpu-memory-cap", "--schedule",
     "--pause-on-battery", "--pause-on-gpu-use", "--reach", "--own-node", "--default-privacy",
-    "--door", "--door-domain", "--proxy", "--public-door", "--public-name", "--public-url", "--relay-rate", "--tls-certificate", "--tls-key",
+    "--door", "--door-domain", "--proxy", "--public-door", "--public-name", "--public-url", "--relay-rate",
+    "--tls-certificate", "--tls-key", "--no-punch",
 }  # fmt: skip
 
 

@@ -177,8 +177,8 @@ def test_a_model_file_is_for_llama_only(home: dict[str, str], tmp_path: Path) ->
 
 def test_unbuilt_roles_are_accepted_and_kept_apart(home: dict[str, str]) -> None:
     config = load_config({"roles": "gateway,storage,relay,coordinator"}, environ=home)
-    assert config.built_roles == ("gateway", "coordinator")
-    assert config.unbuilt_roles == ("storage", "relay")
+    assert config.built_roles == ("gateway", "relay", "coordinator")
+    assert config.unbuilt_roles == ("storage",)
 
 
 def test_the_default_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
