@@ -114,7 +114,7 @@ class NetworkSettings(BaseModel):
         flag="--grant",
         metavar="GRANT",
     )
-    grant_life: Annotated[float, PlainValidator(parse_float(10, 31 * 86_400))] = setting(
+    grant_life: Annotated[float, PlainValidator(parse_float(3, 31 * 86_400))] = setting(
         7 * 86_400.0,
         "How long the grants last that this coordinator gives to members; they are renewed without "
         "anybody's doing after two thirds of it.",
