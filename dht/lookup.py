@@ -24,6 +24,9 @@ ALPHA = 4
 """Requests in flight: the paper's 3, and one more since ours may have to dial first."""
 MAX_REQUESTS = 120
 """Requests one look-up may make, whatever its peers name; each path has an equal share."""
+BESIDE = 3
+"""Of how many nearest a path beside the key's takes the cheapest first: farther ones may already be
+those that crowd around the key."""
 NO_BOUNDS = Bounds(MAX_REQUESTS, MAX_REQUESTS)
 
 
@@ -58,7 +61,11 @@ class Lookup:
         self._answered: dict[NodeId, Contact] = {}
         contacts = list(contacts)
         most = MAX_REQUESTS // (1 + len(entries))
-        self.paths = [Path(place, own, k, prefer, most=most) for place in (key, *entries)]
+        among = [k] + [BESIDE] * len(entries)
+        self.paths = [
+            Path(place, own, k, prefer, most=most, preferred_among=nearest)
+            for place, nearest in zip((key, *entries), among, strict=True)
+        ]
         for path in self.paths:
             path.learn(None, contacts)
 

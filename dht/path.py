@@ -25,13 +25,16 @@ class Path:
         prefer: Callable[[Contact], bool],
         *,
         most: int,
+        preferred_among: int,
     ) -> None:
+        """`prefer` decides among the first `preferred_among` only."""
         self.place = place
         self.votes = 0
         self._target = int.from_bytes(place, "big")
         self._k = k
         self._order: list[tuple[int, Contact]] = []
         self._prefer = prefer
+        self._among = preferred_among
         self._left = most
         self._known: dict[NodeId, Contact] = {own: Contact(own)}
         self._informants: dict[NodeId, NodeId] = {}
@@ -70,12 +73,12 @@ class Path:
         return bool(self._fresh(asked, networks))
 
     def take(self, asked: Container[NodeId], networks: NetworkCount) -> Contact | None:
-        """The next contact to ask: among the k nearest, those first that cost less."""
+        """The next contact to ask: of the nearest, those first that cost less."""
         fresh = self._fresh(asked, networks)
         if not fresh or self._left <= 0:
             return None
         self._left -= 1
-        return next((each for each in fresh if self._prefer(each)), fresh[0])
+        return next((each for each in fresh[: self._among] if self._prefer(each)), fresh[0])
 
     def drop(self, node: NodeId) -> None:
         """Follow a contact no more."""

@@ -62,7 +62,7 @@ class Search:
 
     async def find_nodes(self, key: bytes, *, k: int = K) -> list[Contact]:
         """The k nearest contacts that answered, nearest first."""
-        return (await self._converge(key, k, 0)).nearest()
+        return (await self._converge(key, k, self._region_bits())).nearest()
 
     async def find_holders(self, key: bytes) -> list[Contact]:
         """Who should hold records under a key: all in its region, and the nearest in any case."""
