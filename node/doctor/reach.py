@@ -9,7 +9,7 @@ from typing import Any
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.outbound import try_tcp
 from node.doctor.patient import Patient
-from node.doctor.targets import Target, targets_of
+from node.doctor.targets import Target, relays_of
 
 REACH = "reachability"
 RELAYS = "relays"
@@ -29,7 +29,7 @@ async def examine_relays(patient: Patient) -> Sequence[Finding]:
     """See `judge_relays`."""
     if patient.answer is None:
         return [skipped(RELAYS, "No node answers here, so its relays are not known")]
-    relays = [target for target in targets_of(patient) if target.kind == "relay"]
+    relays = relays_of(patient)
     answers = await asyncio.gather(*(try_tcp(relay.host, relay.port) for relay in relays))
     reached = {relay: answer == "open" for relay, answer in zip(relays, answers, strict=True)}
     return judge_relays(reached, _state(patient.answer))

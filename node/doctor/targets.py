@@ -52,18 +52,19 @@ def targets_of(patient: Patient) -> tuple[Target, ...]:
     if patient.config is not None:
         found += [target_of_url("edge router", url) for url in patient.config.edge]
         found += _of_addresses("node", [join.url for join in patient.config.join])
-    found += _of_addresses("relay", relay_places(patient))
+    found += relays_of(patient)
     found += _of_addresses("named place", [join.url for join in patient.named])
     unique = {(target.host, target.port): target for target in reversed(found)}
     return tuple(reversed(unique.values()))[:MAX_TARGETS]
 
 
-def relay_places(patient: Patient) -> list[str]:
-    """tcp:// URLs of the relays that the running node advertises (relay://HOST:PORT/RELAY/NODE)."""
+def relays_of(patient: Patient) -> tuple[Target, ...]:
+    """Where the relays are that the running node advertises (relay://HOST:PORT/RELAY/NODE)."""
     addresses = patient.answer.get("addresses") if patient.answer is not None else None
     texts = [text for text in addresses or () if isinstance(text, str)]
     places = [urlsplit(text).netloc for text in texts if text.startswith("relay://")]
-    return [f"tcp://{place}" for place in dict.fromkeys(places) if place]
+    urls = [f"tcp://{place}" for place in dict.fromkeys(places) if place]
+    return tuple(_of_addresses("relay", urls))[:MAX_TARGETS]
 
 
 def target_of_url(kind: Kind, url: str) -> Target:

@@ -13,8 +13,11 @@ import pytest
 from mesh.capability import Role
 from mesh.identity.charter import encode_charter, write_charter
 from mesh.identity.keys import NodeKey, RootKey
+from mesh.identity.private_file import write_private
+from mesh.identity.revocations import Revoked, sign_revocations
 from mesh.storage.lock import FolderLock
 from mesh.storage.run_file import RunInfo, write_run_file
+from mesh.wire.revocation import pack_lists
 from node.doctor.checks import CHECKS
 from node.doctor.clock import AREA as CLOCK
 from node.doctor.edge import AREA as EDGE
@@ -33,12 +36,13 @@ from node.doctor.outbound import AREA as TCP
 from node.doctor.outbound import UDP
 from node.doctor.patient import Patient, Room
 from node.doctor.proxy import AREA as PROXY
+from node.doctor.reach import REACH, RELAYS
 from node.doctor.settings import AREA as SETTINGS
 from node.hardware.gpu_nvidia import probe_nvidia
 from tests.fakes.knobs import Knobs
 from tests.fakes.openai_server import FakeOpenAI
 from tests.integration.doctor.broken_places import hang, saying, tcp_place, udp_place, web_place
-from tests.unit.node.doctor.patients import make_patient, worst
+from tests.unit.node.doctor.patients import make_answer, make_patient, worst
 
 DAY = 86_400.0
 WORKER: tuple[Role, ...] = ("worker",)
@@ -194,6 +198,21 @@ async def test_udp_that_is_open(tmp_path: Path) -> None:
         assert (await find(UDP, make_patient(tmp_path, udp=f"127.0.0.1:{port}"))).status == "ok"
 
 
+async def test_relays_that_died_and_one_that_is_also_joined_through(
+    tmp_path: Path, closed_port: int
+) -> None:
+    async with tcp_place(hang) as port:
+        ways = [f"relay://127.0.0.1:{each}/{'ab' * 20}/{'cd' * 20}" for each in (port, closed_port)]
+        answer = make_answer(addresses=ways, reach={"state": "private", "addresses": []})
+        patient = make_patient(tmp_path, {"join": [f"127.0.0.1:{port}"]}, answer=answer)
+        finding = await find(RELAYS, patient)
+        expect(finding, "warning", f"relay 127.0.0.1:{closed_port} does not", "by itself")
+        assert (await find(REACH, patient)).status == "ok"
+    expect(await find(RELAYS, patient), "problem", "None of the 2 relays", "ways out")
+    lonely = make_patient(tmp_path, answer=make_answer(reach={"state": "private"}))
+    expect(await find(REACH, lonely), "warning", "has no relay", "forward the mesh port")
+
+
 @pytest.mark.parametrize(
     ("left", "another_mesh", "cause"),
     [(-3 * DAY, False, "expired 3 days ago"), (DAY, True, "another mesh"), (60.0, False, "ends")],
@@ -210,10 +229,34 @@ async def test_grants_that_do_not_hold(
     assert "new ticket or grant" in finding.cure
 
 
+async def test_a_newer_grant_covers_one_that_ran_out(tmp_path: Path) -> None:
+    root, key = RootKey.generate(), NodeKey.load_or_create(tmp_path / "node.key")
+    ends = (time.time() - 3 * DAY, time.time() + 30 * DAY)
+    charters = [write_charter(root, key.node_id, WORKER, end, founder=False) for end in ends]
+    settings = {"grants": [encode_charter(each) for each in charters], "network": root.mesh_id}
+    finding = await find(GRANTS, make_patient(tmp_path, settings))
+    assert (finding.status, finding.what) == ("ok", "Valid grants give worker")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_was_revoked(tmp_path: Path, whole: bool) -> None:
+    root, key = RootKey.generate(), NodeKey.load_or_create(tmp_path / "node.key")
+    charter = write_charter(root, key.node_id, WORKER, time.time() + 30 * DAY, founder=False)
+    entry = Revoked(key.node_id, time.time() + DAY, () if whole else (charter.grant.serial,))
+    given = sign_revocations(
+        root, mesh_id=root.mesh_id, number=1, entries=[entry], issued_at=time.time()
+    )
+    write_private(tmp_path / "revocations", pack_lists([given]), "revocations")
+    settings = {"grants": [encode_charter(charter)], "network": root.mesh_id}
+    finding = await find(GRANTS, make_patient(tmp_path, settings))
+    cause = "removed from the mesh" if whole else "grant of worker was revoked"
+    expect(finding, "problem", cause, "new ticket")
+
+
 async def test_a_closed_mesh_without_any_grant(tmp_path: Path) -> None:
     NodeKey.load_or_create(tmp_path / "node.key")
     finding = await find(GRANTS, make_patient(tmp_path, {"network": "12" * 20}))
-    expect(finding, "warning", "no valid grant", "lets no stranger in")
+    expect(finding, "problem", "no valid grant", "electrons join")
 
 
 async def test_an_engine_that_hangs(tmp_path: Path) -> None:
