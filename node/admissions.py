@@ -238,4 +238,6 @@ def _build_renewing(
         keep_membership(papers.data_dir, Membership(papers.mesh_id, named, clock.wall()))
 
     held = Held(grant, membership.granted_at)
-    return Renewing(held, ask=ask, keep=keep, clock=clock, rng=rng)
+    renewing = Renewing(held, ask=ask, keep=keep, clock=clock, rng=rng)
+    papers.standing.on_loss(renewing.wake)
+    return renewing

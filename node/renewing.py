@@ -6,6 +6,7 @@ The rule is pure; the service around it asks, keeps and sleeps.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -71,6 +72,11 @@ class Renewing:
         self._failures = 0
         self._refusal = ""
         self._refused_for_good = False
+        self._hurry = asyncio.Event()
+
+    def wake(self) -> None:
+        """Ask at once: the grant counts no more."""
+        self._hurry.set()
 
     @property
     def held(self) -> Held:
@@ -110,8 +116,11 @@ class Renewing:
         return True
 
     async def _sleep_until(self, wall: float) -> None:
-        while (left := wall - self._clock.wall()) > 0:  # noqa: ASYNC110  a clock is no event
-            await asyncio.sleep(min(max(left, LEAST), LOOK))
+        while (left := wall - self._clock.wall()) > 0 and not self._hurry.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(max(left, LEAST), LOOK)):
+                    await self._hurry.wait()
+        self._hurry.clear()
 
 
 def _is_final(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from mesh.identity.grants import (
     encode_grant,
 )
 from mesh.identity.private_file import read_private, write_private
+from mesh.identity.trust import Trust
 from mesh.ids import MeshId, NodeId
 from node.network import is_founded
 
@@ -73,25 +74,33 @@ def _supersedes(new: str, old: str) -> bool:
 
 
 def settle_standing(
-    texts: Sequence[str], *, mesh_id: MeshId, node_id: NodeId, now_wall: float
+    texts: Sequence[str],
+    *,
+    mesh_id: MeshId,
+    node_id: NodeId,
+    now_wall: float,
+    revoked: Collection[str] = frozenset(),
 ) -> Standing:
-    """What the grants give. One that ran out only earns a note: the node serves on without it.
+    """What the grants give. One that ran out, or was revoked, only earns a note: the node serves
+    on without it. `revoked` as for `check_grant`.
 
     Raises ConfigError for one that is forged, for another node or for another mesh.
     """
     charters = [_decode(text) for text in texts]
     expired = [each.grant for each in charters if _ended(each.grant, now_wall)]
-    valid = [each for each in charters if not _ended(each.grant, now_wall)]
+    void = [each.grant for each in charters if _revoked(each.grant, revoked)]
+    valid = [each for each in charters if each.grant not in (*expired, *void)]
     roles = {role for each in valid for role in _check(each, mesh_id, node_id, now_wall)}
     held = tuple(sorted(role for role in roles if role in GRANTED_ROLES))
     founds = any(each.founds for each in valid) and "coordinator" in held
     grants = tuple(encode_grant(grant) for grant in _worth_showing([e.grant for e in valid]))
-    lapsed = {role for grant in expired for role in grant.roles if role not in roles}
-    notes = tuple(
-        f"the grant of {role} has expired; ask the mesh's owner for another"
-        for role in sorted(lapsed)
-    )
+    notes = (*_lost("has expired", expired, roles), *_lost("was revoked", void, roles))
     return Standing(held, grants, founds, notes)
+
+
+def _lost(how: str, grants: Sequence[Grant], left: Collection[Role]) -> list[str]:
+    lost = {role for grant in grants for role in grant.roles if role not in left}
+    return [f"the grant of {role} {how}; ask the mesh's owner for another" for role in sorted(lost)]
 
 
 class OwnStanding:
@@ -104,16 +113,23 @@ class OwnStanding:
         given: Sequence[str],
         mesh_id: MeshId,
         node_id: NodeId,
+        trust: Trust,
         wall: Callable[[], float],
     ) -> None:
-        """`given` are grants from the settings. Raises StorageError or ConfigError."""
+        """`given` are grants from the settings; `trust` tells which were revoked.
+
+        Raises StorageError or ConfigError.
+        """
+        self._trust = trust
         self._data_dir = data_dir
         self._given = tuple(given)
         self._mesh_id = mesh_id
         self._node_id = node_id
         self._wall = wall
         self._watchers: list[Callable[[], None]] = []
+        self._mourners: list[Callable[[], None]] = []
         self.current = self._settle()
+        trust.watch(self._look_again)
 
     @property
     def grants(self) -> tuple[bytes, ...]:
@@ -129,19 +145,38 @@ class OwnStanding:
         """Keep a grant and show it from now on. Raises ConfigError when it is not for this node."""
         _check(_decode(text), self._mesh_id, self._node_id, self._wall())
         keep_charter(self._data_dir, text)
+        self._change()
+        return self.current
+
+    def on_loss(self, mourner: Callable[[], None]) -> None:
+        """Be told when a grant was revoked without which this node is less than it was."""
+        self._mourners.append(mourner)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Be told when the grants that are shown have changed."""
+        self._watchers.append(watcher)
+
+    def _look_again(self) -> None:
+        """Something was revoked somewhere."""
+        own = (decode_grant(data) for data in self.current.grants)
+        if any(_revoked(grant, self._trust.revoked) for grant in own):
+            self._change()
+            for mourner in self._mourners:
+                mourner()
+
+    def _change(self) -> None:
         self.current = self._settle()
         for watcher in self._watchers:
             watcher()
-        return self.current
-
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Be told when another grant was accepted."""
-        self._watchers.append(watcher)
 
     def _settle(self) -> Standing:
         texts = (*read_charters(self._data_dir), *self._given)
         return settle_standing(
-            texts, mesh_id=self._mesh_id, node_id=self._node_id, now_wall=self._wall()
+            texts,
+            mesh_id=self._mesh_id,
+            node_id=self._node_id,
+            now_wall=self._wall(),
+            revoked=self._trust.revoked,
         )
 
 
@@ -173,9 +208,16 @@ def missing_grants(
     )
 
 
+def _chain(grant: Grant) -> tuple[Grant, ...]:
+    return (grant,) if grant.issuer is None else (grant, grant.issuer)
+
+
 def _ended(grant: Grant, now_wall: float) -> bool:
-    chain = (grant,) if grant.issuer is None else (grant, grant.issuer)
-    return any(now_wall > each.not_after + CLOCK_TOLERANCE for each in chain)
+    return any(now_wall > each.not_after + CLOCK_TOLERANCE for each in _chain(grant))
+
+
+def _revoked(grant: Grant, revoked: Collection[str]) -> bool:
+    return any(name in revoked for each in _chain(grant) for name in (each.serial, each.node_id))
 
 
 def _worth_showing(grants: Sequence[Grant]) -> list[Grant]:

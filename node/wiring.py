@@ -167,14 +167,15 @@ def _build_base(config: Config) -> _Base:
     mesh_id = resolve_network(config.network)
     clock = SystemClock()
     health = LocalHealth()
+    trust = build_trust(config.network, clock)
     standing = OwnStanding(
         data_dir=config.data_dir,
         given=config.grants,
         mesh_id=mesh_id,
         node_id=key.node_id,
+        trust=trust,
         wall=clock.wall,
     )
-    trust = build_trust(config.network, clock)
     inherited = inherited_sockets()
     roles = take_roles(config.built_roles, standing.current, trust.free)
 
@@ -201,6 +202,7 @@ def _build_base(config: Config) -> _Base:
         links=links,
         setting=config.reach,
         claimed=config.public_urls,
+        port_mapping=config.port_mapping,
         clock=clock,
         tasks=tasks,
     )

@@ -1,49 +1,44 @@
-"""Links of nodes that ask to be admitted: few, short, and outside of what others see as links."""
+"""Pipes whose other ends have proved nothing yet. A full room makes place for who comes next."""
 
 from __future__ import annotations
 
-import asyncio
-
-from mesh.links.link import MeshLink
-from mesh.wire.frames import GoawayCode
-
-MAX_APPLICANTS = 32
-"""Such links at once, both ways together."""
-MAX_PER_SOURCE = 8
-"""From one host: a household or a laboratory may come together."""
-APPLICANT_SECONDS = 20.0
-"""How long one may last; a ticket is redeemed in one question and one answer."""
+from mesh.links.handshake_gate import HandshakeGate
+from mesh.links.pipe import Pipe
 
 
 class Antechamber:
-    """Holds them, counts them, ends them. They never enter the roster, so nobody else uses them."""
+    """Counts pipes in and out. An honest handshake is over in a few round trips.
 
-    def __init__(self) -> None:
-        self._timers: dict[MeshLink, asyncio.TimerHandle] = {}
+    So when strangers fill the room, the one that has stayed longest is put out, of the host that
+    most of them come from: neither many slow ones from one host nor from many keep others out.
+    """
+
+    def __init__(self, gate: HandshakeGate | None = None) -> None:
+        self._gate = gate or HandshakeGate()
+        self._pipes: dict[Pipe, str] = {}
+        """Their hosts, in the order in which they came."""
 
     def __len__(self) -> int:
-        return len(self._timers)
+        return len(self._pipes)
 
-    def has_room(self, source: str) -> bool:
-        """Whether one more from that host may wait."""
-        theirs = sum(link.source == source for link in self._timers)
-        return len(self._timers) < MAX_APPLICANTS and theirs < MAX_PER_SOURCE
+    def enter(self, pipe: Pipe) -> bool:
+        """True when the handshake may begin; then call `leave`."""
+        source = pipe.source
+        if self._gate.full:
+            self._put_out()
+        entered = self._gate.enter(source)
+        if entered:
+            self._pipes[pipe] = source
+        return entered
 
-    def take(self, link: MeshLink) -> None:
-        """Hold a link until it ends, at most APPLICANT_SECONDS."""
-        loop = asyncio.get_running_loop()
-        self._timers[link] = loop.call_later(APPLICANT_SECONDS, self._late, link)
+    def leave(self, pipe: Pipe) -> None:
+        """The handshake is over. Safe to call twice."""
+        source = self._pipes.pop(pipe, None)
+        if source is not None:
+            self._gate.leave(source)
 
-    def remove(self, link: MeshLink) -> None:
-        """The link has ended. Harmless for others."""
-        timer = self._timers.pop(link, None)
-        if timer is not None:
-            timer.cancel()
-
-    def close(self) -> None:
-        """End them all."""
-        for link in list(self._timers):
-            link.close(GoawayCode.CLOSING, "the node stops")
-
-    def _late(self, link: MeshLink) -> None:
-        link.close(GoawayCode.CLOSING, "time to be admitted is up: try again")
+    def _put_out(self) -> None:
+        busiest = self._gate.busiest
+        oldest = next(pipe for pipe, source in self._pipes.items() if source == busiest)
+        self.leave(oldest)
+        oldest.abort()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mesh.clock import Clock
 from mesh.errors import HandshakeError
 from mesh.ids import NodeId
+from mesh.links.antechamber import Antechamber
 from mesh.links.arbitration import LinkFacts, Verdict, arbitrate
 from mesh.links.doorway import Doorway
 from mesh.links.greeting import Greeted, Greeting
@@ -19,7 +20,6 @@ from mesh.links.handshake import (
     Refused,
     TurnedAway,
 )
-from mesh.links.handshake_gate import HandshakeGate
 from mesh.links.link import LinkOwner, MeshLink
 from mesh.links.metrics import LinkMetrics
 from mesh.links.pipe import Pipe
@@ -66,7 +66,7 @@ class Entrance:
         self._timeout = handshake_timeout
         self._max_links = max_links
         self._tls = TlsIdentity(reception.key)
-        self._gate = HandshakeGate()
+        self._strangers = Antechamber()
         self._greetings: set[Greeting] = set()
         self._doorways: set[Doorway] = set()
 
@@ -82,7 +82,7 @@ class Entrance:
 
         def failed(reason: str) -> None:
             self._doorways.discard(doorway)
-            self._gate.leave(pipe.source)
+            self._strangers.leave(pipe)
             self._note_failure(HandshakeError(reason), pipe.remote)
 
         def handshake(first: bytes) -> None:
@@ -91,7 +91,7 @@ class Entrance:
 
         def token(token: bytes, rest: bytes) -> None:
             self._doorways.discard(doorway)
-            self._gate.leave(pipe.source)
+            self._strangers.leave(pipe)
             if not self._rendezvous.bring(token, pipe, rest):
                 self._metrics.handshakes_failed["Unexpected"] += 1
                 pipe.abort()
@@ -108,7 +108,7 @@ class Entrance:
             self._shake(pipe, b"")
 
     def _enter(self, pipe: Pipe) -> bool:
-        entered = self._gate.enter(pipe.source)
+        entered = self._strangers.enter(pipe)
         if not entered:
             self._metrics.handshakes_failed["Busy"] += 1
             pipe.abort()
@@ -127,12 +127,12 @@ class Entrance:
         )
 
         def done(greeted: Greeted) -> None:
-            self._gate.leave(source)
+            self._strangers.leave(pipe)
             facts = _facts(greeted.hello, greeted.hello.node_id, greeted.hello.link_number, relayed)
             self._establish(greeted, None, facts, began)
 
         def failed(error: HandshakeError) -> None:
-            self._gate.leave(source)
+            self._strangers.leave(pipe)
             self._note_failure(error, pipe.remote)
 
         self._greet(pipe, handshake, done, failed, first)
@@ -275,7 +275,7 @@ class Entrance:
     ) -> MeshLink:
         link = self._make_link(greeted, address, facts)
         if link.applying:
-            self._reception.antechamber.take(link)
+            self._reception.applicants.take(link)
             link.start(greeted.frames)
             return link
         verdict = self._judge(greeted.hello, facts, began)

@@ -24,7 +24,7 @@ class HandshakeGate:
     def enter(self, source: str) -> bool:
         """True when another handshake from that host may begin; then call `leave` once."""
         limited = self._pending[source] >= self._most_per_source and not _is_loopback(source)
-        if self._total >= self._most or limited:
+        if self.full or limited:
             return False
         self._pending[source] += 1
         self._total += 1
@@ -36,6 +36,16 @@ class HandshakeGate:
         self._pending[source] -= 1
         if self._pending[source] <= 0:
             del self._pending[source]
+
+    @property
+    def full(self) -> bool:
+        """No further one may begin, from whatever host."""
+        return self._total >= self._most
+
+    @property
+    def busiest(self) -> str:
+        """The host that most of them are from; there must be one."""
+        return max(self._pending, key=self._pending.__getitem__)
 
     def __len__(self) -> int:
         return self._total

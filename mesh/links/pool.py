@@ -174,7 +174,7 @@ class LinkPool:
         self.rendezvous.close()
         for link in self._roster:
             link.close(GoawayCode.CLOSING, "the node stops")
-        self._reception.antechamber.close()
+        self._reception.applicants.close()
         await self._wait_for_pipes()
         await self._tasks.close()
         await self.punching.close()
@@ -326,7 +326,7 @@ class LinkPool:
             self.metrics.links_closed[link.ended.cause] += 1
             log.debug("link ended node=%s cause=%s", link.peer, link.ended.text)
         self._roster.remove(link)
-        self._reception.antechamber.remove(link)
+        self._reception.applicants.remove(link)
 
     def _released(self, link: MeshLink) -> None:
         self._held.discard(link)

@@ -18,7 +18,7 @@ from mesh.links.admission_rule import (
     decide_applicant,
     decide_link,
 )
-from mesh.links.antechamber import Antechamber
+from mesh.links.applicants import Applicants
 from mesh.links.handshake import Refused
 from mesh.wire.frames import PROTOCOL_VERSIONS, GoawayCode
 from mesh.wire.hello import Hello
@@ -88,7 +88,7 @@ class Reception:
         self.mesh_id = mesh_id
         self.boot = boot
         self.trust = trust or Trust(mesh_id, wall=clock.wall)
-        self.antechamber = Antechamber()
+        self.applicants = Applicants()
         self.admits = False
         """Whether this node serves those who ask to be admitted."""
         self.rebuffs: deque[Rebuff] = deque(maxlen=MAX_REBUFFS)
@@ -138,7 +138,7 @@ class Reception:
     def refuse_applicant(self, hello: Hello, source: str) -> None:
         """Raises Refused for a peer that may not even ask to be admitted."""
         self.refuse_self(hello)
-        removed, room = self.trust.removed(hello.node_id), self.antechamber.has_room(source)
+        removed, room = self.trust.removed(hello.node_id), self.applicants.has_room(source)
         _enforce(decide_applicant(removed=removed, admits=self.admits, room=room))
 
     def refuse_admitter(self, hello: Hello) -> None:

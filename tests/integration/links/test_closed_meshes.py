@@ -14,7 +14,7 @@ from mesh.errors import DialError, LinkClosed, LinkError, RecordRejected
 from mesh.identity.grants import CLOCK_TOLERANCE, encode_grant
 from mesh.identity.keys import NodeKey
 from mesh.identity.trust import MEMBERS_ONLY, REMOVED
-from mesh.links.antechamber import MAX_PER_SOURCE
+from mesh.links.applicants import MAX_PER_SOURCE
 from mesh.ports import StreamKind
 from mesh.wire.frames import GoawayCode
 from mesh.wire.revocation import Lists, encode_revocations
@@ -191,7 +191,8 @@ async def test_revoking_one_grant_ends_what_rests_on_it(mesh: ClosedMesh) -> Non
     await bob.link(ann)
     link = ann.links.get(bob.node_id)
     await ann.revoking.publish(mesh.revocations(bob.node_id, serials=[relay.serial]))
-    assert link is not None and link.closed
+    assert link is not None
+    await eventually(lambda: link.closed and bob.trust.revoked)
     await refused(bob, ann, MEMBERS_ONLY)
     bob.grants[:] = [encode_grant(worker)]
     await bob.link(ann)
