@@ -95,6 +95,7 @@ class Reachability:
         self._witnesses = Witnesses()
         self._sources: list[Callable[[], Sequence[str]]] = []
         self._watchers: list[Callable[[], object]] = []
+        self._outer_port = 0
         self._detours_since: float | None = None
         self._told: tuple[ReachState, tuple[str, ...]] | None = None
         self._wake = asyncio.Event()
@@ -162,6 +163,15 @@ class Reachability:
         for watcher in self._watchers:
             watcher()
 
+    def expect_port(self, port: int) -> None:
+        """A router forwards this port of its own to the mesh port: ask whether it works.
+
+        0: the number is the mesh port's, if any is forwarded.
+        """
+        self._outer_port = port
+        self._start_over()
+        self._wake.set()
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     def _on_link(self, link: Link, up: bool) -> None:
@@ -207,8 +217,7 @@ class Reachability:
         interfaces = self._read_interfaces()
         if set(interfaces) != set(self._interfaces):
             self._interfaces = interfaces
-            self._witnesses.forget()
-            self.finding = replace(self.finding, voices=0)
+            self._start_over()
         elif self._witnesses.gone(self._hosts()):
             self._witnesses.hurry()
 
@@ -223,6 +232,11 @@ class Reachability:
             self.counters.findings += 1
             self.finding = Finding("private", at=now)
             log.info("reach state=private before=unknown: every link leads through something")
+
+    def _start_over(self) -> None:
+        """Ask everybody anew; what was found holds until then, and binds no more."""
+        self._witnesses.forget()
+        self.finding = replace(self.finding, voices=0)
 
     async def _ask(self, node: NodeId, host: str) -> None:
         """Have a peer try; what it says is kept, or that it said nothing."""
@@ -245,13 +259,16 @@ class Reachability:
     def _question(self) -> bytes:
         if self.setting != "auto":
             return encode_reach_me(ReachMe())
-        own = tuple(self._listening())
-        return encode_reach_me(ReachMe(_port(own), own))
+        return encode_reach_me(ReachMe(self._port(), tuple(self._listening())))
 
     def _asked(self, observed: str) -> tuple[str, ...]:
         """What a peer that sees this node there may have been asked to dial."""
-        own = tuple(self._listening())
-        return (*own, str(Address("tcp", observed, _port(own))))
+        return (*self._listening(), str(Address("tcp", observed, self._port())))
+
+    def _port(self) -> int:
+        """At which port this node should be found outside; 0 when it does not listen."""
+        own = (int(url.rpartition(":")[2]) for url in self._listening() if tcp_host(url))
+        return self._outer_port or next(own, 0)
 
     def _conclude(self) -> None:
         heard = self._witnesses.sightings
@@ -266,10 +283,5 @@ class Reachability:
     def _supposed(self) -> tuple[str, ...]:
         """Where this node should be reached if its owner is right."""
         own = tuple(self._listening())
-        seen = [str(Address("tcp", host, _port(own))) for host in self.place.outside]
+        seen = [str(Address("tcp", host, self._port())) for host in self.place.outside]
         return tuple(url for url in (*own, *seen) if not is_inside(host_of(url) or "::1"))
-
-
-def _port(listening: Sequence[str]) -> int:
-    """The port of the listening socket; 0 when there is none."""
-    return next((int(url.rpartition(":")[2]) for url in listening if tcp_host(url)), 0)

@@ -83,6 +83,14 @@ class NetworkSettings(BaseModel):
         flag="--reach",
         metavar="auto|public|private",
     )
+    port_mapping: Annotated[bool, PlainValidator(parse_bool)] = setting(
+        True,
+        "Ask the home router by UPnP to forward a port when peers say that nobody gets in. Needs "
+        "the extra `upnp`: pip install 'distributed-electrons[upnp]'.",
+        flag="--no-port-mapping",
+        cost="Whoever finds the port can try to connect; who is not a node of the same mesh is "
+        "turned away in the handshake.",
+    )
     roles: Annotated[tuple[Role, ...], PlainValidator(parse_list(parse_choice(get_args(Role))))] = (
         setting(
             ("gateway", "worker"),

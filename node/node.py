@@ -91,6 +91,7 @@ class ElectronsNode:
         discovery, work, closing = self._discovery, self._work, self._closing
         if self._coordinating is not None:
             closing.push_async_callback(self._coordinating.coordination.close)
+        closing.push_async_callback(discovery.reach.close)
         closing.push_async_callback(self._tasks.close)
         closing.push_async_callback(self._links.close)
         await self._links.start()
@@ -102,7 +103,7 @@ class ElectronsNode:
         await work.catalog.start()
         discovery.reach.known.on_change(self._publish)
         self._publish()
-        discovery.reach.known.start()
+        discovery.reach.start()
         discovery.relays.start()
         work.host.start()
         work.comfort.start()

@@ -13,6 +13,8 @@ from mesh.clock import Clock
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
 from mesh.ports import StreamKind
+from node.port_mapping import PortMapping
+from node.upnp_router import UpnpRouter, is_installed
 
 _TEXTS: Mapping[ReachState, str] = {
     "unknown": "not known yet: no other node has tried to reach this one",
@@ -29,6 +31,19 @@ class Reach:
 
     known: Reachability
     dial_back: DialBack
+    mapping: PortMapping | None
+    """None: no router is asked for a port."""
+
+    def start(self) -> None:
+        """Begin to ask peers, and the router when they say that nobody gets in."""
+        self.known.start()
+        if self.mapping is not None:
+            self.mapping.start()
+
+    async def close(self) -> None:
+        """Take back what the router forwards, in a second or two. The tasks are closed."""
+        if self.mapping is not None:
+            await self.mapping.close()
 
     def facts(self) -> Mapping[str, Any]:
         """For the API: the state, addresses by which others reach this node, words for people."""
@@ -36,8 +51,16 @@ class Reach:
         return {
             "state": known.state,
             "addresses": list(known.outside_addresses),
-            "text": describe_reach(known.state, known.setting, known.finding.voices),
+            "text": self._text(),
         }
+
+    def _text(self) -> str:
+        known, mapping = self.known, self.mapping
+        text = describe_reach(known.state, known.setting, known.finding.voices)
+        if mapping is None:
+            return text
+        forwarded = f"; the router forwards port {mapping.outer}" if mapping.outer else ""
+        return text + (f"; {mapping.refusal}" if mapping.refusal else forwarded)
 
     def counters(self) -> Mapping[str, float]:
         """Figures for /metrics, by name."""
@@ -52,6 +75,7 @@ def build_reach(
     links: LinkPool,
     setting: ReachSetting,
     claimed: Sequence[str],
+    port_mapping: bool,
     clock: Clock,
     tasks: Tasks,
 ) -> Reach:
@@ -66,7 +90,12 @@ def build_reach(
     )
     dial_back = DialBack(clock=clock)
     links.serve(StreamKind.REACH, dial_back.serve)
-    return Reach(known, dial_back)
+    mapping = None
+    if port_mapping and setting == "auto" and is_installed():
+        mapping = PortMapping(
+            reach=known, router=UpnpRouter(), port=lambda: links.port, clock=clock, tasks=tasks
+        )
+    return Reach(known, dial_back, mapping)
 
 
 def describe_reach(state: ReachState, setting: ReachSetting, voices: int) -> str:

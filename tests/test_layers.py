@@ -21,7 +21,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "benchmarks": frozenset(PACKAGES) - {"tests", "chaos"},
     "chaos": frozenset(PACKAGES) - {"tests"},
 }
-LAZY = frozenset({"llama_cpp", "torch", "uvloop", "pynvml", "zeroconf", "difflib"})
+LAZY = frozenset(
+    {"async_upnp_client", "llama_cpp", "torch", "uvloop", "pynvml", "zeroconf", "difflib"}
+)
 """What a function may import: heavy extras, and what would slow the start of every command."""
 
 
