@@ -14,7 +14,7 @@ class Antechamber:
     """
 
     def __init__(self, gate: HandshakeGate | None = None) -> None:
-        self._gate = gate or HandshakeGate()
+        self._gate = HandshakeGate() if gate is None else gate
         self._pipes: dict[Pipe, str] = {}
         """Their hosts, in the order in which they came."""
 
