@@ -20,7 +20,7 @@ OWNER = Private(
         ("the token is correct horse battery.", f"the token is {HIDDEN}."),
         ("a proxy http://bob:pw@10.0.0.1:3128 here", "a proxy http://10.0.0.1:3128 here"),
         ("/srv/maria/data is full", "~/data is full"),
-        ("/home/somebody/.local is full", "/home/[user]/.local is full"),
+        ("/Users/somebody/.local is full", "/Users/[user]/.local is full"),
         (r"C:\Users\Bob Smith", r"C:\Users\[user] Smith"),
         ("run it as maria on marias-pc", "run it as [user] on [machine]"),
         ("electrons-grant-AbCdEfGh_123 has expired", f"{HIDDEN} has expired"),
