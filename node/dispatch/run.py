@@ -81,6 +81,8 @@ class MeshRun:
         """The newest worker has sent a chunk."""
         self._losses = 0
         self._failed: set[NodeId] = set()
+        self._cut_off: set[NodeId] = set()
+        """Of these whom only the way to was lost: a relay may have died, and another leads there."""
         self._refusals: set[str] = set()
         """Why workers did not want the job; codes we do not know are kept, at most one a worker."""
         self._eta = 1.0
@@ -127,6 +129,7 @@ class MeshRun:
                     elif isinstance(message, Finished) and message.last is not None:
                         self._answer.add(message.last, last=True)
                 except (LinkError, WireError) as error:
+                    self._cut_off.add(self.node)
                     for event in await self._replace_worker(str(error), cause_of(error)):
                         yield event
                     continue
@@ -227,6 +230,8 @@ class MeshRun:
             self.trace.unreachable(self._workers.now(), candidate.node, cause_of(error))
             if isinstance(error, Untrusted):
                 self._refusals.add("privacy")
+            else:
+                self._cut_off.add(candidate.node)
             self._give_up(candidate.node)
             return False
         if not isinstance(answer, Refuse):
@@ -341,6 +346,7 @@ class MeshRun:
                     workers.counters.not_resumable += 1
                     raise lost("no other node could go on with it") from error
                 await asyncio.sleep(SUCCESSOR_PAUSE)
+                self._failed -= self._cut_off
             else:
                 workers.counters.resumed += 1
                 self.trace.resumed(workers.now(), self.node, self.meter.characters)
