@@ -22,7 +22,18 @@ from mesh.links.multiplexer import Multiplexer, StreamOpened
 from mesh.links.pipe import PipeReceiver
 from mesh.links.tls import TlsChannel, TlsIdentity
 from mesh.ports import Priority
-from mesh.wire import consensus, dht, discovery, frames, group, jobs, records, registry
+from mesh.wire import (
+    consensus,
+    dht,
+    discovery,
+    door,
+    frames,
+    group,
+    jobs,
+    records,
+    registry,
+    revocation,
+)
 from mesh.wire.frames import (
     CHALLENGE,
     CREDIT,
@@ -42,6 +53,7 @@ from mesh.wire.frames import (
     encode_frame,
 )
 from mesh.wire.hello import Hello, hello_fields, parse_hello
+from tests.fuzz import door_inputs, trust_inputs
 
 MESH = mesh_of_network("fuzz")
 # Fixed keys, so that a kept input means the same at every run.
@@ -344,6 +356,21 @@ TARGETS: dict[str, Target] = {
     ),
     "group_answer": Target(
         run_decoder(group.decode_answer), (WireError,), GROUP_ANSWER_SEEDS, NESTED
+    ),
+    "door_request": Target(
+        run_decoder(door.decode_request), (WireError,), door_inputs.REQUESTS, MiB
+    ),
+    "door_answer": Target(run_decoder(door.decode_answer), (WireError,), door_inputs.ANSWERS, MiB),
+    "server_name": Target(door_inputs.run_server_name, (WireError,), (door_inputs.HELLO,), MiB, 2),
+    "ticket": Target(trust_inputs.run_ticket, (RecordRejected,), (trust_inputs.TICKET,), MiB),
+    "revocations": Target(
+        run_decoder(revocation.decode_revocations),
+        (WireError, RecordRejected),
+        (trust_inputs.LIST,),
+        NESTED,
+    ),
+    "revocation_message": Target(
+        run_decoder(revocation.decode), (WireError,), trust_inputs.MESSAGES, NESTED
     ),
     "consensus": Target(run_decoder(consensus.decode), (WireError,), CONSENSUS_SEEDS, NESTED),
     "frame": Target(run_decoder(frames.decode_frame), (WireError,), (HELLO_SEED[4:],), 2 * MiB),
