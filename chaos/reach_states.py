@@ -1,7 +1,8 @@
 """Every node finds out how it is reached: `python -m chaos.reach_states`, about half a minute.
 
 Four public nodes, and one each: behind a router; behind a router that forwards the port; behind a
-router behind a carrier's; at a public address with a firewall. Each must say what is so, be told to
+router behind a carrier's; at a public address with a firewall; behind a router that forwards ports
+when asked by UPnP. Each must say what is so, be told to
 others with addresses that work only, and find out when its outside address changes. In the end one
 is made to say what is not so, and the check must notice.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -19,10 +21,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chaos.nat_lab import Home, LabHost, NatLab
-from chaos.nat_rules import NatKind
+from chaos.nat_rules import Forwarded, NatKind
 from chaos.network_lab import enter
 from chaos.nodes import Node, Nodes, open_nodes
 from chaos.reach_nodes import session_of, tell
+from chaos.upnp_gateway import Mapping, UpnpGateway, search_socket
 
 PUBLIC_NODES: Final = 4
 PORT: Final = 7718
@@ -78,6 +81,8 @@ class Lab:
     """All places; the public ones first."""
 
     places: list[Place] = field(default_factory=list)
+    gateway: UpnpGateway | None = None
+    """Of the last place's home."""
 
     async def start(self) -> None:
         doors = [place.node for place in self.places[:PUBLIC_NODES]]
@@ -124,6 +129,7 @@ async def lab_of_places() -> AsyncIterator[tuple[Lab, Place]]:
             lab.places += _private_places(net, nodes)
             mapped = _mapped_place(net, nodes)
             lab.places.append(mapped)
+            lab.gateway = await stack.enter_async_context(_asked_place(net, nodes, lab))
             for place in lab.places:
                 place.session = await stack.enter_async_context(session_of(place.host))
             yield lab, mapped
@@ -154,6 +160,27 @@ def _mapped_place(net: NatLab, nodes: Nodes) -> Place:
     return Place(host, _node(nodes, host), "mapped", home)
 
 
+@asynccontextmanager
+async def _asked_place(net: NatLab, nodes: Nodes, lab: Lab) -> AsyncIterator[UpnpGateway]:
+    """One whose router forwards what it is asked to, and that router's ear."""
+    home = net.add_home("asked", NatKind.CONE)
+    host = home.add_host("with a router that can be asked")
+    lab.places.append(Place(host, _node(nodes, host), "mapped", home))
+
+    def forward(mappings: dict[int, Mapping]) -> None:
+        home.forwarded = tuple(Forwarded(outer, each.host) for outer, each in mappings.items())
+        home.set_kind(home.kind)
+
+    gateway = UpnpGateway(home.inside, changed=forward)
+    with home.router.inside():
+        http, search = socket.create_server((home.inside, 0)), search_socket(home.inside)
+    await gateway.start(http, search)
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
 def _node(nodes: Nodes, host: LabHost) -> Node:
     words = ("--access", "open", "--engine", "none", "--mesh", f"{host.address}:{PORT}")
     return nodes.add(*words, enter=host.enter, host=host.address)
@@ -175,6 +202,11 @@ async def run(*, moves: bool) -> dict[str, Any]:
             tell(f"new outside address {mapped.home.change_address()}")
             report["faults"] += await lab.settle([mapped], MOVED_SECONDS)
             report["new_address_found_after_seconds"] = mapped.took
+        assert lab.gateway is not None
+        report["ports_forwarded"] = list(lab.gateway.mappings)
+        await lab.places[-1].node.stop()
+        if lab.gateway.mappings:
+            report["faults"].append(f"a stopped node left {lab.gateway.mappings}")
         behind = lab.places[PUBLIC_NODES]
         await behind.node.stop()
         behind.node.arguments += ("--reach", "public")
