@@ -59,6 +59,7 @@ chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that doe
 	$(BIN)/python -m chaos.deaths
 	$(BIN)/python -m chaos.nat_kinds
 	$(BIN)/python -m chaos.reach
+	$(BIN)/python -m chaos.first_job
 
 chaos-quick: setup  ## a small version of each
 	$(BIN)/python -m chaos.quick

@@ -57,6 +57,10 @@ CHECKS: dict[str, tuple[str, Callable[[Report], bool]]] = {
         "--homes cone-a,symmetric,office --times 1 --kills 1",
         lambda report: not report["faults"],
     ),
+    "first_job": (
+        "--homes cone,office",
+        lambda report: not report["failures"] and len(report["seconds_to_first_job"]) == 2,
+    ),
     "reach_states": (
         "--quick",
         lambda report: not report["faults"] and report["planted_fault_seen"] != "",
@@ -64,7 +68,7 @@ CHECKS: dict[str, tuple[str, Callable[[Report], bool]]] = {
 }
 """What each is run with, and whether its report is fine."""
 NEEDS_NAMESPACES = frozenset(
-    {"partition_workers", "partition_leader", "nat_kinds", "reach", "reach_states"}
+    {"partition_workers", "partition_leader", "nat_kinds", "reach", "reach_states", "first_job"}
 )
 SIDE_BY_SIDE = 3
 """Runs at the same time: each has up to eight daemons."""

@@ -178,11 +178,12 @@ async def ask(
     tokens: int = 4,
     seed: int = 1,
     patience: float = 20.0,
+    model: str = "demo",
 ) -> Told:
     """A streamed job at one machine's gateway that only the other machine can do; without another
-    one it is for the demo model, wherever that is."""
+    one it is for a model, wherever that is."""
     body = {
-        "model": other.model if other else "demo",
+        "model": other.model if other else model,
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": tokens,
         "seed": seed,
