@@ -28,7 +28,7 @@ from mesh.links.pool import LinkPool
 from mesh.ports import Link, StreamKind
 from mesh.wire.admission import Renew
 from node.admitting import LocalAdmissions, RemoteAdmissions
-from node.applying import DIAL_SECONDS, Applicant, ask_for_grant
+from node.applying import Applicant, apply_to, ask_for_grant
 from node.config import Config
 from node.coordinating import Coordinating
 from node.membership import Membership, keep_membership, newest_grant, read_membership
@@ -226,7 +226,7 @@ def _build_renewing(
         link = links.get(contact.node_id)
         if link is not None:
             return link
-        return await links.apply(contact.node_id, contact.addresses, timeout=DIAL_SECONDS)
+        return await apply_to(links, contact, clock.wall)
 
     async def ask() -> Grant:
         others = [each for each in contacts() if each.node_id != papers.key.node_id]

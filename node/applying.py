@@ -11,7 +11,9 @@ from mesh.admission import AdmissionRefused
 from mesh.errors import LinkError, RecordRejected, WireError
 from mesh.identity.grants import Grant, check_grant, decode_grant
 from mesh.identity.ticket import Contact
+from mesh.identity.trust import REMOVED
 from mesh.ids import MeshId, NodeId
+from mesh.links.pool import LinkPool
 from mesh.ports import Link, StreamKind
 from mesh.wire.admission import (
     Elsewhere,
@@ -33,7 +35,6 @@ MAX_ASKED = 16
 """Coordinators asked in one round, those included that others name."""
 PASSING = frozenset({"no_quorum", "undecided", "not_yet", "too_many", "no_coordinator"})
 """Refusals that may be different in a moment, or at another coordinator."""
-REMOVED = "this node was removed from the mesh"
 
 Reach = Callable[[Contact], Awaitable[Link]]
 """A link to a coordinator over which ADMISSION streams go. Raises LinkError or TimeoutError."""
@@ -68,8 +69,9 @@ async def ask_for_grant(
                 return _checked(applicant, answer.grant)
         except (LinkError, WireError, RecordRejected, TimeoutError) as error:
             log.info("coordinator %s was of no help: %s", contact.node_id[:8], error)
-            if getattr(error, "code", 0) == GoawayCode.REVOKED:
-                raise AdmissionRefused("revoked", REMOVED) from None
+            if refusal.code == "no_coordinator":
+                words = f"coordinator {contact.node_id[:8]} was of no help ({error})"
+                refusal = AdmissionRefused("no_coordinator", words)
             continue
         if isinstance(answer, Elsewhere):
             waiting.extend(answer.contacts)
@@ -78,6 +80,17 @@ async def ask_for_grant(
             if answer.code not in PASSING:
                 raise refusal
     raise refusal
+
+
+async def apply_to(pool: LinkPool, contact: Contact, wall: Callable[[], float]) -> Link:
+    """A link for asking only. Raises LinkError, or AdmissionRefused for a removed node."""
+    began = wall()
+    try:
+        return await pool.apply(contact.node_id, contact.addresses, timeout=DIAL_SECONDS)
+    except LinkError:
+        if any(each.code is GoawayCode.REVOKED and each.seen_at >= began for each in pool.rebuffs):
+            raise AdmissionRefused("revoked", REMOVED) from None
+        raise
 
 
 async def _ask(link: Link, request: Redeem | Renew) -> object:

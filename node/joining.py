@@ -28,7 +28,7 @@ from mesh.storage.folder import DataFolder
 from mesh.storage.format import migrate
 from mesh.version import VERSION
 from mesh.wire.admission import Redeem, Renew
-from node.applying import DIAL_SECONDS, PASSING, Applicant, ask_for_grant
+from node.applying import PASSING, Applicant, apply_to, ask_for_grant
 from node.membership import Membership, keep_membership, newest_grant, read_membership
 from node.not_admitted import NotAdmitted
 from node.standing import keep_charter, read_charters
@@ -168,4 +168,4 @@ class _Joiner:
             pause = min(2 * pause, MOST_PAUSE)
 
     async def _reach(self, contact: Contact) -> Link:
-        return await self._pool.apply(contact.node_id, contact.addresses, timeout=DIAL_SECONDS)
+        return await apply_to(self._pool, contact, self._clock.wall)
