@@ -76,7 +76,7 @@ class LeanConnection(asyncio.Protocol):
         self._closing = False
         self._told = False
         """The handler already knows that the client is gone, and must not be cancelled again."""
-        self._deadline = self._loop.time() + surroundings.settings.idle_seconds
+        self._deadline = self._loop.time() + surroundings.settings.opening_seconds
 
     # What asyncio calls.
 

@@ -23,8 +23,10 @@ HEAD_SECONDS = 5.0
 BODY_SECONDS = 10.0
 BODY_RATE = 64 * 1024
 """Bytes per second at which a body must keep arriving; it may fall BODY_SECONDS behind."""
+OPENING_SECONDS = 10.0
+"""From the connection until its first request begins; clients connect when they have one."""
 IDLE_SECONDS = 75.0
-"""A connection without a request is closed after this."""
+"""A connection between two requests is closed after this."""
 STALL_SECONDS = 120.0
 """A client that takes nothing of its answer for this long is let go."""
 

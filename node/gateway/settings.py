@@ -29,6 +29,7 @@ class GatewaySettings:
     """How long a queued job's headers are held back, so that they can name who serves it."""
     head_seconds: float = limits.HEAD_SECONDS
     body_seconds: float = limits.BODY_SECONDS
+    opening_seconds: float = limits.OPENING_SECONDS
     idle_seconds: float = limits.IDLE_SECONDS
     stall_seconds: float = limits.STALL_SECONDS
     max_connections: int = limits.MAX_CONNECTIONS

@@ -206,7 +206,15 @@ async def test_headers_that_dribble_are_cut_off(open_door: Opener) -> None:
 async def test_an_idle_connection_is_closed(open_door: Opener) -> None:
     door = await open_door(GatewaySettings(idle_seconds=0.05))
     async with wire_to(door) as wire:
+        wire.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await wire.rest()).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_on_which_nothing_begins_is_closed(open_door: Opener) -> None:
+    door = await open_door(GatewaySettings(opening_seconds=0.05))
+    async with wire_to(door) as wire:
         assert await wire.rest() == b""
+    await still_serves(door)
 
 
 async def test_a_body_that_dribbles_is_cut_off(open_door: Opener) -> None:
