@@ -89,6 +89,8 @@ def encode_ticket(ticket: Ticket) -> str:
 
 def decode_ticket(text: str) -> Ticket:
     """Read a pasted line. Raises RecordRejected that says what is wrong with it."""
+    if len(text) > MAX_TEXT:
+        raise RecordRejected("that is too long to be a ticket")
     line = text.strip()
     if not line.lower().startswith(PREFIX):
         raise RecordRejected(f"a ticket is one line that starts with {PREFIX}")
@@ -100,8 +102,6 @@ def decode_ticket(text: str) -> Ticket:
 
 
 def _body(text: str) -> bytes:
-    if len(text) > MAX_TEXT:
-        raise RecordRejected("that line is too long to be a ticket")
     try:
         padded = text.upper() + "=" * (-len(text) % 8)
         data = base64.b32decode(padded)
