@@ -15,8 +15,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from dht.reachability import Reachability
-from mesh.clock import Clock
+from dht.reach_verdict import ReachState
 from mesh.errors import ElectronsError
 from mesh.lifecycle import Tasks
 
@@ -56,16 +55,26 @@ class Router(Protocol):
     async def close(self, outer: int) -> None: ...
 
 
+class Found(Protocol):
+    """What peers say of this node's reach: `dht.reachability.Reachability`."""
+
+    @property
+    def state(self) -> ReachState: ...
+
+    def on_change(self, watcher: Callable[[], object]) -> None: ...
+
+    def expect_port(self, port: int) -> None: ...
+
+
 class PortMapping:
     """Call `start` after the reachability's and `close` at the end; the owner closes `tasks`."""
 
     def __init__(
         self,
         *,
-        reach: Reachability,
+        reach: Found,
         router: Router,
         port: Callable[[], int],
-        clock: Clock,
         tasks: Tasks,
         rng: Random | None = None,
     ) -> None:
@@ -73,7 +82,6 @@ class PortMapping:
         self._reach = reach
         self._router = router
         self._port = port
-        self._clock = clock
         self._tasks = tasks
         self._rng = rng or Random()
         self._changed = asyncio.Event()
@@ -103,12 +111,12 @@ class PortMapping:
             if self._reach.state != "private":
                 continue
             if await self._open_any():
-                useful = await self._is_of_use()
-                if useful:
+                began = asyncio.get_running_loop().time()
+                if await self._is_of_use():
                     await self._keep()
                 await self._give_up()
-                if useful:  # a router that has done it was restarted, or is another one
-                    retry = RETRY_FIRST
+                if asyncio.get_running_loop().time() - began > RETRY_FIRST:
+                    retry = RETRY_FIRST  # it was of use: the router was restarted, say
                     continue
             await asyncio.sleep(retry * self._rng.uniform(0.8, 1.2))
             retry = min(RETRY_MOST, retry * 2)

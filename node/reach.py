@@ -93,7 +93,7 @@ def build_reach(
     mapping = None
     if port_mapping and setting == "auto" and is_installed():
         mapping = PortMapping(
-            reach=known, router=UpnpRouter(), port=lambda: links.port, clock=clock, tasks=tasks
+            reach=known, router=UpnpRouter(), port=lambda: links.port, tasks=tasks
         )
     return Reach(known, dial_back, mapping)
 

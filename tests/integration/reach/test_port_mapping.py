@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh.clock import SystemClock
 from node.port_mapping import TAKEN, PortMapping, RouterError
 from tests.integration.reach.conftest import AskingNode, StartNode, until
 
@@ -59,7 +58,6 @@ async def test_a_private_node_gets_a_port_and_gives_it_back(start_node: StartNod
         reach=node.reach,
         router=router,
         port=lambda: node.links.port,
-        clock=SystemClock(),
         tasks=node.tasks,
     )
     mapping.start()
