@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from random import Random
 
 from dht.directory import Directory
@@ -17,6 +18,7 @@ from mesh.clock import Clock
 from mesh.errors import LinkError
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
+from mesh.links.address_choice import OwnPlace, has_way
 from mesh.ports import Link, Links
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,9 @@ class Neighbourhood:
         rng: Random | None = None,
         target: int = TARGET,
         coordinators: int = COORDINATORS,
+        place: Callable[[], OwnPlace] = OwnPlace,
     ) -> None:
+        """`place`: from where this node dials."""
         self._own = own
         self._directory = directory
         self._links = links
@@ -57,6 +61,7 @@ class Neighbourhood:
         self._rng = rng or Random()
         self._target = target
         self._coordinators = coordinators
+        self._place = place
         self._pinned: frozenset[NodeId] = frozenset()
         self._failures: OrderedDict[NodeId, tuple[int, float]] = OrderedDict()
         self._changed = asyncio.Event()
@@ -114,12 +119,12 @@ class Neighbourhood:
             await asyncio.wait([self._tasks.spawn(self._dial(node), "dial") for node in batch])
 
     def _candidates(self) -> list[Candidate]:
-        now = self._clock.now()
+        now, place = self._clock.now(), self._place()
         return [
             Candidate(
                 node=peer.record.node_id,
                 linked=self._links.get(peer.record.node_id) is not None,
-                dialable=bool(peer.record.addresses)
+                dialable=has_way(place, peer.record.addresses)
                 and self._failures.get(peer.record.node_id, (0, 0.0))[1] <= now,
                 coordinating=self._coordinating(peer.record),
             )

@@ -19,7 +19,7 @@ from dht.contact import Contact
 ID_BITS = 160
 REGION = 12
 """Nodes a region is expected to hold at least; up to twice as many, as its size is a power of 2."""
-_SAMPLE = 10
+_SAMPLE = 20
 """Nearest nodes whose distance tells how dense a part of the space is."""
 _ESTIMATES = 31
 """Estimates remembered. Their median stands: no attacker is near the half of all random places."""

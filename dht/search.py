@@ -61,8 +61,14 @@ class Search:
         self._size = MeshSize()
 
     async def find_nodes(self, key: bytes, *, k: int = K) -> list[Contact]:
-        """The k nearest contacts that answered, nearest first."""
-        return (await self._converge(key, k, self._region_bits())).nearest()
+        """The k nearest contacts that answered, nearest first.
+
+        Its other paths lead far away: how near the nodes are there tells how large the mesh is.
+        """
+        lookup = await self._converge(key, k, 0)
+        for path in lookup.paths:
+            self._size.observe(path.place, lookup.all_answered())
+        return lookup.nearest()
 
     async def find_holders(self, key: bytes) -> list[Contact]:
         """Who should hold records under a key: all in its region, and the nearest in any case."""
@@ -82,7 +88,7 @@ class Search:
         gathering = self._gathering(key, limit)
         start = self._random_start(limit)
         bits = self._region_bits()
-        lookup = self._lookup(key, K, bits + 1)
+        lookup = self._lookup(key, K, bits)
         own = int(await gathering.add(self._server.page(key, None, limit), clock.wall()))
         rest: list[tuple[Contact, wire.Found, wire.FindRecords]] = []
 
@@ -147,8 +153,6 @@ class Search:
             return None
 
         await self._run(lookup, lambda place: wire.FindNodes(self._server.me, place), take)
-        for path in lookup.paths:
-            self._size.observe(path.place, lookup.all_answered())
         return lookup
 
     def _region_bits(self) -> int:

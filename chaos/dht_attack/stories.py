@@ -79,6 +79,7 @@ async def _play(attack: Attack, size: Size, defences: Defences, seed: int) -> di
         _join(world, attack, hostile, providers[0])
         _arm(world, providers)
         world.fill_tables()
+        await world.settle()
         await world.publish(providers)
         found = await _look_up(world, providers, size.lookups)
         counters = [node.table.counters for node in world.nodes]

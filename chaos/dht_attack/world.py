@@ -133,6 +133,10 @@ class World:
             for each in callers:
                 node.hear(each)
 
+    async def settle(self) -> None:
+        """Each node looks for its neighbours, as it does when its table has grown."""
+        await asyncio.gather(*(node.table._find_neighbourhood() for node in self.nodes))
+
     async def publish(self, providers: Sequence[HonestNode]) -> None:
         """Each provider offers a model of its own; returns when all were stored somewhere."""
         for node in providers:
