@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from random import Random
 
-from mesh.capability import Role
 from mesh.clock import SystemClock
+from mesh.identity.trust import Trust
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.links.pool import LinkPool
@@ -36,14 +36,22 @@ def build_work(
     *,
     node_id: NodeId,
     links: LinkPool,
-    granted_here: Callable[[], Collection[Role]],
+    trust: Trust,
+    own_grants: Callable[[], Sequence[bytes]],
     clock: SystemClock,
     tasks: Tasks,
     rng: Random,
 ) -> Work:
-    """Serves JOB streams from now on. `granted_here`: what this node's own grants give it now."""
+    """Serves JOB streams from now on. `own_grants`: this node's own, encoded, as they are now."""
     catalog = _build_catalog(config, clock, tasks, rng)
-    confidants = build_confidants(config, node_id, links, granted_here)
+    confidants = build_confidants(
+        config,
+        node_id,
+        links=links,
+        record=discovery.directory.record,
+        trust=trust,
+        own_grants=own_grants,
+    )
     memory = MemoryCap(config.memory_cap)
     gpu_memory = GpuMemoryCap(config.gpu_memory_cap)
     host = Host(

@@ -12,7 +12,7 @@ from mesh.jobs import Privacy
 from mesh.privacy import Circle, suffices
 
 GrantedOf = Callable[[NodeId], Collection[Role] | None]
-"""Roles that a linked peer's valid grants give it; None for a node without a link."""
+"""Roles that a node's valid grants give it, by its link or its record; None: nothing is known."""
 
 
 class Untrusted(LinkError):
