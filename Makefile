@@ -63,6 +63,7 @@ chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that doe
 
 chaos-quick: setup  ## a small version of each
 	$(BIN)/python -m chaos.quick
+	$(BIN)/python -m benchmarks.slow_connections --quick
 
 docs: setup  ## writes the reference of all settings
 	$(BIN)/python -m node.config_reference > docs/configuration.md

@@ -26,6 +26,7 @@ from node.banner import Banner, ready_line, render_banner
 from node.config import Config
 from node.config_sources import find_data_dir
 from node.exit_deadline import ExitDeadline
+from node.open_files import raise_limit
 from node.start_error import explain_start_error
 from node.succession import Succession, take_successor
 
@@ -101,6 +102,7 @@ def run_daemon(config: Config, build: Build, *, say: Say | None = None) -> int:
     the ready line. Raises ConfigError, StorageError or StartError before the node is up.
     """
     configure_logging(config)
+    raise_limit()
     with DataFolder.open(config.data_dir) as folder:
         deadline = ExitDeadline(lambda: remove_run_file(folder.path))
         daemon = Daemon(config, build, deadline, say or _print)
