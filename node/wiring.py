@@ -268,6 +268,7 @@ def _build_discovery(base: _Base) -> Discovery:
         tasks=base.tasks,
         rng=base.rng,
         coordinators=ALL_COORDINATORS if base.coordinates else COORDINATORS,
+        place=lambda: base.reach.known.place,
     )
     proxies = choose_proxies(base.config.proxy, environment())
     edges = [

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 
 from mesh.links.hosts import Interface, host_of, is_inside, read_host
 
@@ -26,6 +27,10 @@ class _Way(IntEnum):
     RELAYED = 3
 
 
+_Private = tuple[int, int]
+"""IP version and number of an address of a private network."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPlace:
     """Where this node is. Nothing known: every address may be near."""
@@ -33,15 +38,21 @@ class OwnPlace:
     interfaces: tuple[Interface, ...] = ()
     outside: tuple[str, ...] = ()
     """Hosts that nodes elsewhere see this node as."""
+    _networks: tuple[tuple[int, int, int], ...] = field(init=False, repr=False, compare=False)
+    """IP version, first address and mask of each; asked for thousands of nodes at a time."""
 
-    def shares(self, host: str) -> bool:
+    def __post_init__(self) -> None:
+        networks = (_SHARED_SPACE if _is_lone(each) else each.network for each in self.interfaces)
+        numbers = ((n.version, int(n.network_address), int(n.netmask)) for n in networks)
+        object.__setattr__(self, "_networks", tuple(numbers))
+
+    def shares(self, private: _Private) -> bool:
         """Whether a private address is in a network of this node's."""
-        address = read_host(host)
-        for each in self.interfaces:
-            lone = each.network.prefixlen == each.max_prefixlen and each.ip in _SHARED_SPACE
-            if address in (_SHARED_SPACE if lone else each.network):
+        version, number = private
+        for network, first, mask in self._networks:
+            if network == version and number & mask == first:
                 return True
-        return not self.interfaces
+        return not self._networks
 
 
 def choose_addresses(place: OwnPlace, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -57,10 +68,32 @@ def choose_addresses(place: OwnPlace, addresses: Sequence[str]) -> tuple[str, ..
     return tuple(sorted(ways, key=ways.__getitem__))
 
 
+def has_way(place: OwnPlace, addresses: Sequence[str]) -> bool:
+    """Whether there is an address that may lead from here to the node and not to a stranger."""
+    privates = [_private_address(each) for each in addresses]
+    return None in privates or any(each and place.shares(each) for each in privates)
+
+
 def _rate(place: OwnPlace, address: str, *, behind_same: bool) -> _Way:
     if address.startswith("relay:"):
         return _Way.RELAYED
-    host = host_of(address)
-    if host is None or not is_inside(host):
+    private = _private_address(address)
+    if private is None:
         return _Way.DIRECT
-    return _Way.NEAR if behind_same or place.shares(host) else _Way.ELSEWHERE
+    return _Way.NEAR if behind_same or place.shares(private) else _Way.ELSEWHERE
+
+
+def _is_lone(interface: Interface) -> bool:
+    """Alone in its network, as machines of an overlay network are."""
+    alone = interface.network.prefixlen == interface.max_prefixlen
+    return alone and interface.ip in _SHARED_SPACE
+
+
+@lru_cache(maxsize=16_384)
+def _private_address(url: str) -> _Private | None:
+    """The host, where it is an address of a private network; taken apart once for each address."""
+    host = None if url.startswith("relay:") else host_of(url)
+    if host is None or not is_inside(host):
+        return None
+    address = read_host(host)
+    return address.version, int(address)

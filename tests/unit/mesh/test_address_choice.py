@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_interface
 
-from mesh.links.address_choice import OwnPlace, choose_addresses
+from mesh.links.address_choice import OwnPlace, choose_addresses, has_way
 
 HOME = OwnPlace(
     (ip_interface("127.0.0.1/8"), ip_interface("192.168.1.5/24"), ip_interface("fd00:1::5/64")),
@@ -25,6 +25,14 @@ def test_private_addresses_elsewhere_are_dropped_where_there_is_another_way() ->
     assert choose_addresses(HOME, (FAR, FAR6, RELAY)) == (RELAY,)
     assert choose_addresses(HOME, (FAR, PUBLIC)) == (PUBLIC,)
     assert choose_addresses(HOME, (FAR, FAR6)) == (FAR, FAR6), "better than nothing"
+
+
+def test_a_node_with_private_addresses_elsewhere_only_has_no_way_from_here() -> None:
+    assert not has_way(HOME, (FAR, FAR6))
+    assert not has_way(HOME, ())
+    for way in (NEAR, PUBLIC, NAMED, RELAY):
+        assert has_way(HOME, (FAR, way))
+    assert has_way(OwnPlace(), (FAR,))
 
 
 def test_behind_the_same_router_all_private_addresses_are_near() -> None:
