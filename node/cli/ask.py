@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from mesh.errors import JobFailed
+from mesh.jobs import Privacy
 from node.cli.answer_stream import Broken, Counted, Ended, Resumed, Text, Waiting, read_events
 from node.cli.client import Api, ApiError
 from node.cli.terminal import printable, remark, say
@@ -52,6 +53,11 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--temperature", type=float, metavar="T", help="0 is the likeliest answer")
     group.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest only")
     group.add_argument("--seed", type=int, metavar="N", help="draw the same again")
+    group.add_argument(
+        "--privacy",
+        choices=get_args(Privacy),
+        help="who may see it: anybody, nodes with a grant, or the owner's own nodes",
+    )
     group.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
 
 

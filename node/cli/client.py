@@ -41,9 +41,11 @@ class ApiError(ElectronsError):
 class Api:
     """One node's HTTP API. Every call opens a connection of its own."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, *, privacy: str | None = None) -> None:
+        """`privacy`: the class of requests that are sent; None leaves it to the node."""
         self.url = url.rstrip("/")
         self._token = token
+        self._privacy = privacy
 
     def get(self, path: str) -> Any:
         """The JSON behind a path. Raises ApiError, NoDaemon."""
@@ -74,6 +76,8 @@ class Api:
         headers = {"Accept": "application/json, text/event-stream", "Connection": "close"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._privacy:
+            headers["x-electrons-privacy"] = self._privacy
         payload = None
         if body is not None:
             payload = json.dumps(body).encode()
@@ -117,17 +121,18 @@ def add_client_flags(parser: argparse.ArgumentParser) -> None:
 
 def find_node(args: argparse.Namespace) -> Api:
     """The node the flags mean. Raises NoDaemon, StorageError, ConfigError."""
+    privacy = getattr(args, "privacy", None)  # only where something is asked of a model
     if args.url is not None:
         try:
             url = parse_url(args.url)
         except BadValue as error:
             raise ConfigError("--url", error.value, error.allowed) from None
-        return Api(url, args.key or variable("KEY"))
+        return Api(url, args.key or variable("KEY"), privacy=privacy)
     folder = find_data_dir(args.data_dir)
     info = read_run_file(folder)
     if info is None or not is_locked(folder):
         raise NoDaemon(f"no node runs in {folder}: start one with 'electrons up'")
-    return Api(info.url, args.key or info.token)
+    return Api(info.url, args.key or info.token, privacy=privacy)
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[str]:

@@ -102,6 +102,12 @@ def test_generate_reads_the_prompt_from_standard_input(folder: str) -> None:
     assert result.stdout.strip()
 
 
+def test_generate_names_who_may_see_the_prompt(folder: str) -> None:
+    words = ("generate", STORY, "--max-tokens", "2", "--data-dir", folder, "--privacy")
+    assert electrons(*words, "own").returncode == 0
+    assert electrons(*words, "secret").returncode == 2
+
+
 def test_an_unknown_model_is_a_failed_job_with_the_closest_name(folder: str) -> None:
     result = electrons("generate", STORY, "--model", "demoo", "--data-dir", folder)
     assert result.returncode == 4
