@@ -174,7 +174,8 @@ class AdmissionDesk:
 
     async def revoke(self, node: NodeId, reason: str, *, by: NodeId) -> RevokedNode:
         """See Admissions."""
-        rules.may_revoke(self.own, node)
+        status = self._group.status()
+        rules.may_revoke(self.own, node, () if status is None else status.members.voters)
         member = (await self._rows()).member(node)
         now = self._clock.wall()
         until = rules.revoked_until(member, now)

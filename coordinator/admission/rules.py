@@ -108,8 +108,19 @@ def single(found: Sequence[Invite], short: str) -> Invite:
     return found[0]
 
 
-def may_revoke(own: NodeId, node: NodeId) -> None:
-    """Raises AdmissionRefused for the deciding coordinator itself: it would cut its own links."""
+def may_revoke(own: NodeId, node: NodeId, voters: Collection[NodeId]) -> None:
+    """Raises AdmissionRefused where the group could decide nothing after it.
+
+    The deciding coordinator would cut its own links; without a majority of voters nobody could
+    ever be let in again.
+    """
     if own == node:
         text = "a coordinator does not revoke itself: ask another one, or stop it"
+        raise AdmissionRefused("wrong", text)
+    left = len(set(voters) - {node})
+    if node in voters and 2 * left <= len(voters):
+        text = (
+            "without that coordinator the others could decide nothing any more: let two more "
+            "coordinators in first, and wait until 'electrons coordinators' shows them as voters"
+        )
         raise AdmissionRefused("wrong", text)

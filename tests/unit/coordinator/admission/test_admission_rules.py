@@ -91,10 +91,13 @@ def test_a_revocation_outlives_what_the_node_can_hold() -> None:
     assert rules.revoked_until(None, NOW) > NOW + 3650 * 86_400
 
 
-def test_nobody_revokes_itself() -> None:
-    rules.may_revoke(A, B)
-    with pytest.raises(AdmissionRefused):
-        rules.may_revoke(A, A)
+def test_nobody_revokes_itself_or_the_last_majority() -> None:
+    c = NodeId("c" * 40)
+    rules.may_revoke(A, B, (A,))
+    rules.may_revoke(A, B, (A, B, c))
+    for node, voters in ((A, (A, B, c)), (B, (B,)), (B, (A, B))):
+        with pytest.raises(AdmissionRefused):
+            rules.may_revoke(A, node, voters)
 
 
 def test_a_ticket_is_named_by_enough_digits() -> None:

@@ -131,6 +131,25 @@ def test_a_revoked_node_does_not_knock_all_the_time() -> None:
     run_virtual(story())
 
 
+def test_a_grant_that_counts_no_more_is_replaced_at_once() -> None:
+    async def story() -> None:
+        clock = LoopWall()
+        mesh = Mesh(clock, lambda day: None)
+        held = Held(grant_until(START + WEEK), START)
+        renewing = Renewing(held, ask=mesh.ask, keep=mesh.kept.append, clock=clock, rng=Random(1))
+        tasks = Tasks("member")
+        tasks.supervise(renewing.run, "renewal")
+        await asyncio.sleep(DAY)
+        renewing.wake()  # who signed it was revoked
+        await asyncio.sleep(1)
+        assert len(mesh.kept) == 1
+        await asyncio.sleep(DAY)
+        assert len(mesh.asked) == 1
+        await tasks.close()
+
+    run_virtual(story())
+
+
 def test_a_full_disk_is_no_renewal() -> None:
     async def story() -> None:
         clock = LoopWall()
