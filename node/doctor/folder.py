@@ -109,6 +109,10 @@ def judge_holder(patient: Patient) -> tuple[Finding, ...]:
         return ()
     if patient.running:
         return ()
+    if patient.run_info is None and patient.answer_error:
+        what = "A node holds the folder, and what it left for other programs cannot be read"
+        cure = "run the doctor as the user that runs the node; else restart the node"
+        return (problem(AREA, what, cure, patient.answer_error),)
     if patient.run_info is None:
         what = f"Another process holds {patient.data_dir}, and it is no node that can be asked"
         cure = "wait if a node is just starting; else stop that process, or use another --data-dir"

@@ -39,8 +39,10 @@ def admit(asked: Asked, environ: Mapping[str, str], look: Instruments | None = N
     even the data folder can be told."""
     data_dir = find_data_dir(asked.settings.get("data_dir"), environ)
     held = _held(data_dir)
-    info = _run_info(data_dir) if held else None
-    answer, answer_error = _ask_node(info) if info is not None else (None, "")
+    info, answer_error = _run_info(data_dir) if held else (None, "")
+    answer: Mapping[str, Any] | None = None
+    if info is not None:
+        answer, answer_error = _ask_node(info)
     settings, file, of_daemon = _settings(asked, info)
     config, error = _load(settings, file, environ, data_dir)
     return Patient(
@@ -120,11 +122,11 @@ def _held(data_dir: Path) -> bool | None:
         return None
 
 
-def _run_info(data_dir: Path) -> RunInfo | None:
+def _run_info(data_dir: Path) -> tuple[RunInfo | None, str]:
     try:
-        return read_run_file(data_dir)
-    except StorageError:
-        return None
+        return read_run_file(data_dir), ""
+    except StorageError as error:
+        return None, str(error)
 
 
 def _ask_node(info: RunInfo) -> tuple[Mapping[str, Any] | None, str]:

@@ -81,7 +81,7 @@ def canary(kind: str) -> str:
 def planted_settings(canaries: dict[str, str], proxy_port: int) -> str:
     return f"""
         network = "{"12" * 20}"
-        edge = ["https://edge.invalid"]
+        join = ["8.8.4.4:7718"]
         api_keys = ["sha256:{secrets.token_hex(32)}"]
         grants = ["electrons-grant-{canaries["grant"]}"]
         engines = ["http://127.0.0.1:{proxy_port}"]
@@ -104,11 +104,11 @@ async def test_a_shared_report_holds_no_secret_of_any_kind(tmp_path: Path) -> No
         links=0,
         reason=canaries["reason"],
         notes=[canaries["note"]],
-        addresses=["tcp://8.8.4.4:7718", f"relay://9.9.9.9:1/{'ab' * 20}/{'cd' * 20}"],
+        addresses=["tcp://8.8.4.4:7718"],
         prompt=canaries["prompt"],
         availability={"open": False, "reason": canaries["prompt"]},
     )
-    refusal = b"HTTP/1.1 407 No\r\nX: " + canaries["engine"].encode() + b"\r\n\r\n"
+    refusal = b"HTTP/1.1 403 No\r\nX: " + canaries["engine"].encode() + b"\r\n\r\n"
     lock = FolderLock.acquire(folder)
     try:
         async with tcp_place(saying(refusal)) as port, web_place({"/api/node": answer}) as url:
@@ -132,15 +132,15 @@ async def test_a_shared_report_holds_no_secret_of_any_kind(tmp_path: Path) -> No
         lock.release()
     report = (tmp_path / "report.txt").read_text()
     assert status == 1
-    assert "wants a user name and password" in report
+    assert "forbids tunnels to node 8.8.x.x:7718" in report
     assert "a grant cannot be read" in report.lower()
     told = {kind for kind, word in canaries.items() if word in report + out + err}
     assert told == set()
-    for address in ("8.8.4.4", "9.9.9.9"):
-        assert address not in report
+    assert "8.8.4.4" not in report
     # The planted words were there to be told: the owner's own view shows some of them.
     assert canaries["reason"] in full[1]
     assert canaries["home"] in full[1]
+    assert "8.8.4.4" in full[1]
 
 
 async def test_the_whole_examination_takes_no_longer_than_promised(tmp_path: Path) -> None:

@@ -106,6 +106,17 @@ async def test_a_node_that_holds_the_folder_and_does_not_answer(
     expect(await find(FOLDER, patient), "problem", "process id 4242", "electrons stop")
 
 
+async def test_a_run_file_that_cannot_be_read(tmp_path: Path) -> None:
+    lock = FolderLock.acquire(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    (tmp_path / "run.json").chmod(0o600)
+    try:
+        patient = await asyncio.to_thread(admit, Asked({"data_dir": str(tmp_path)}), ENVIRON)
+    finally:
+        lock.release()
+    expect(await find(FOLDER, patient), "problem", "cannot be read", "restart the node")
+
+
 async def test_a_full_disk(tmp_path: Path) -> None:
     patient = make_patient(tmp_path, room=lambda _: Room(10**9, 4096))
     expect(await find(DISK, patient), "problem", "0 MiB of", "free at least")
