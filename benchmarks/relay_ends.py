@@ -1,4 +1,4 @@
-"""The three ends of `benchmarks.relay`: a relay, a server behind it, and a client that measures.
+"""The ends of `benchmarks.relay` and `benchmarks.punching`: relay, server, and a client that measures.
 
 Each is a link pool in a process of its own that reads questions as lines of JSON.
 """
@@ -12,10 +12,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.registry_nodes import converse
+from mesh.errors import LinkError
 from mesh.identity.boot import Boot
 from mesh.identity.keys import NodeKey
 from mesh.identity.mesh import mesh_of_network
 from mesh.ids import NodeId
+from mesh.links.link import MeshLink
 from mesh.links.pool import LinkPool
 from mesh.links.reception import Introduction
 from mesh.links.relaying import RelayTerms
@@ -37,6 +39,7 @@ def pool_at(address: str, *, relays: bool) -> LinkPool:
         introduce=lambda: Introduction(("relay",) if relays else ()),
         listen=(address, 0),
         relays=RelayTerms(rate=UNLIMITED) if relays else None,
+        punch=True,
     )
 
 
@@ -90,6 +93,8 @@ async def client(address: str) -> None:
             began = time.perf_counter()
             link = await pool.connect(NodeId(question["node"]), (question["address"],))
             connected = time.perf_counter() - began
+            if "punch" in question:
+                return await punch(pool, link, question["seconds"])
             echoes = await time_echoes(link)
             rate = await measure_rate(link, question["seconds"])
             return {"connect_s": connected, "echo_s": echoes, "bytes_per_s": rate}
@@ -97,6 +102,19 @@ async def client(address: str) -> None:
             await pool.close()
 
     await converse({"ready": True}, answer)
+
+
+async def punch(pool: LinkPool, link: MeshLink, seconds: float) -> dict[str, Any]:
+    """Make the relayed link direct; how long that took and how fast it is, or why it failed."""
+    began = time.perf_counter()
+    try:
+        direct = await pool.punching.punch(link)
+    except LinkError as error:
+        return {"failed": str(error), "after_s": time.perf_counter() - began}
+    took = time.perf_counter() - began
+    echoes = await time_echoes(direct)
+    rate = await measure_rate(direct, seconds) if seconds else 0.0
+    return {"punched_s": took, "echo_s": echoes, "bytes_per_s": rate}
 
 
 async def time_echoes(link: Link) -> float:
