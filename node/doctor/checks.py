@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from node.doctor import engines
+from node.doctor.certificate import AREA as CERTIFICATE
+from node.doctor.certificate import examine_certificate
 from node.doctor.clock import AREA as CLOCK
 from node.doctor.clock import examine_clock
 from node.doctor.edge import AREA as EDGE
@@ -45,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     Check(UDP, examine_udp),
     Check(EDGE, examine_edges, 10.0),
     Check(PORTS, examine_ports),
+    Check(CERTIFICATE, examine_certificate),
     Check(MESH, examine_membership),
     Check(REACH, examine_reach),
     Check(RELAYS, examine_relays),

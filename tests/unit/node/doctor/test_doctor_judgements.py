@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.config_addresses import Address
+from node.doctor.certificate import CertificateFacts, judge_certificate
 from node.doctor.clock import ClockFacts, judge_clock
 from node.doctor.edge import EdgeFacts, judge_edge
 from node.doctor.engines import EngineFacts, judge_engine, judge_words
@@ -20,6 +21,7 @@ from node.doctor.memory import judge_files, judge_memory
 from node.doctor.names import judge_names
 from node.doctor.outbound import judge_https, judge_tcp, judge_udp
 from node.doctor.reach import judge_reach, judge_relays
+from node.doctor.settings import judge_privacy
 from node.doctor.software import judge_age, judge_python, judge_release
 from node.doctor.targets import Target
 from node.hardware.hardware import Accelerator, Container, Memory
@@ -146,6 +148,26 @@ FAULTS: dict[str, tuple[Judge, Status, str, str]] = {
         lambda: judge_port(PortFacts("--http", Address("127.0.0.1", 80), error=13)),
         "problem", "may not be opened by this user", "1024",
     ),
+    "a certificate that ran out": (
+        lambda: judge_certificate(CertificateFacts(0.0, NOW - 2 * DAY), NOW),
+        "problem", "ran out 2 days ago", "renew it",
+    ),
+    "a certificate of tomorrow": (
+        lambda: judge_certificate(CertificateFacts(NOW + DAY, NOW + 90 * DAY), NOW),
+        "problem", "not valid yet", "clock",
+    ),
+    "a certificate that nobody renewed": (
+        lambda: judge_certificate(CertificateFacts(0.0, NOW + 5 * DAY), NOW),
+        "warning", "runs out in 5 days", "renewed",
+    ),
+    "a privacy class that nobody has": (
+        lambda: judge_privacy("own", engines=False, own=False, founded=True),
+        "warning", "nobody may serve", "own_nodes",
+    ),
+    "trust in a mesh without an owner": (
+        lambda: judge_privacy("trusted", engines=False, own=False, founded=False),
+        "warning", "mesh of no owner", "own_nodes",
+    ),
     "no link": (
         lambda: judge_membership(make_answer(state="isolated", links=0), given=True),
         "problem", "no link to any other node", "ways out",
@@ -238,6 +260,8 @@ WELL: dict[str, Judge] = {
     "UDP": lambda: judge_udp("192.0.2.9:3478", True),
     "edge": lambda: judge_edge(EdgeFacts("edge.example", 200, True, 3)),
     "port": lambda: judge_port(PortFacts("--http", Address("127.0.0.1", 7717), ours=True)),
+    "certificate": lambda: judge_certificate(CertificateFacts(0.0, NOW + 60 * DAY), NOW),
+    "privacy": lambda: judge_privacy("own", engines=True, own=False, founded=False),
     "mesh": lambda: judge_membership(make_answer(), given=True),
     "jobs": lambda: judge_jobs(make_answer()),
     "public": lambda: judge_reach("public", relayed=False),
