@@ -18,6 +18,7 @@ from mesh.identity.revocations import Revoked, sign_revocations
 from mesh.storage.lock import FolderLock
 from mesh.storage.run_file import RunInfo, write_run_file
 from mesh.wire.revocation import pack_lists
+from node.doctor.certificate import AREA as CERTIFICATE
 from node.doctor.checks import CHECKS
 from node.doctor.clock import AREA as CLOCK
 from node.doctor.edge import AREA as EDGE
@@ -39,6 +40,7 @@ from node.doctor.proxy import AREA as PROXY
 from node.doctor.reach import REACH, RELAYS
 from node.doctor.settings import AREA as SETTINGS
 from node.hardware.gpu_nvidia import probe_nvidia
+from tests.fakes.certificates import certify
 from tests.fakes.knobs import Knobs
 from tests.fakes.openai_server import FakeOpenAI
 from tests.integration.doctor.broken_places import hang, saying, tcp_place, udp_place, web_place
@@ -268,6 +270,17 @@ async def test_a_closed_mesh_without_any_grant(tmp_path: Path) -> None:
     NodeKey.load_or_create(tmp_path / "node.key")
     finding = await find(GRANTS, make_patient(tmp_path, {"network": "12" * 20}))
     expect(finding, "problem", "no valid grant", "electrons join")
+
+
+async def test_a_certificate_that_nobody_renewed(tmp_path: Path) -> None:
+    certificate, key = certify(days=(-80, 5.5)).write(tmp_path)
+    settings = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    patient = make_patient(tmp_path / "data", settings)
+    expect(await find(CERTIFICATE, patient), "warning", "runs out in", "not renewed")
+    late = make_patient(tmp_path / "data", settings, wall=lambda: time.time() + 8 * DAY)
+    expect(await find(CERTIFICATE, late), "problem", "ran out", "renew it")
+    certificate.write_text("-----BEGIN NOTHING-----")
+    expect(await find(CERTIFICATE, patient), "problem", "cannot be read", "PEM file")
 
 
 async def test_an_engine_that_hangs(tmp_path: Path) -> None:
