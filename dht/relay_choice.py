@@ -23,6 +23,8 @@ class RelayCandidate:
     node: NodeId
     network: str
     """Which network its address belongs to; "" when unknown."""
+    inside: bool = False
+    """It names only an address of a private network: nobody elsewhere can dial that."""
     rtt: float | None = None
     circuits: int = 0
 
@@ -30,7 +32,7 @@ class RelayCandidate:
 def choose_relays(
     seated: Iterable[RelayCandidate], candidates: Sequence[RelayCandidate], rng: Random
 ) -> list[RelayCandidate]:
-    """Whom to ask next, best first: near and idle ones, and of other networks before any twice."""
+    """Whom to ask next, best first: public ones, of other networks before any twice, near, idle."""
     taken = list(seated)
     names = {each.node for each in taken}
     networks = {each.network for each in taken}
@@ -38,7 +40,7 @@ def choose_relays(
     left = [each for each in candidates if each.node not in names]
     chosen: list[RelayCandidate] = []
     while left and len(taken) + len(chosen) < SEATS:
-        best = min(left, key=lambda each: (each.network in networks, costs[each.node]))
+        best = min(left, key=lambda each: (each.inside, each.network in networks, costs[each.node]))
         left.remove(best)
         chosen.append(best)
         networks.add(best.network)

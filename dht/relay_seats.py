@@ -15,7 +15,7 @@ from mesh.clock import Clock
 from mesh.errors import LinkError
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
-from mesh.links.hosts import host_of, network_of
+from mesh.links.hosts import host_of, is_inside, network_of
 from mesh.links.pipe import parse_address, relay_address
 from mesh.ports import Link, Links, View
 
@@ -52,7 +52,7 @@ class RelaySeats:
         on_change: Callable[[], None],
     ) -> None:
         self._own = own
-        self._needed = needed
+        self.needed = needed
         self._view = view
         self._record = record
         self._links = links
@@ -99,7 +99,7 @@ class RelaySeats:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
-            if self._needed():
+            if self.needed():
                 await self._fill()
             elif self._seats:
                 for node in list(self._seats):
@@ -125,24 +125,24 @@ class RelaySeats:
 
     def _candidates(self) -> list[RelayCandidate]:
         now = self._clock.now()
-        return [
-            RelayCandidate(
-                peer.record.node_id, network, peer.rtt, self._circuits.get(peer.record.node_id, 0)
-            )
-            for peer in self._view.peers()
-            if self._may_relay(peer)
-            and self._balks.get(peer.record.node_id, 0.0) <= now
-            and (network := _network(peer.record)) is not None
-        ]
+        found = []
+        for peer in self._view.peers():
+            node, at = peer.record.node_id, relay_at(peer.record)
+            if at is not None and self._may_relay(peer) and self._balks.get(node, 0.0) <= now:
+                circuits = self._circuits.get(node, 0)
+                found.append(RelayCandidate(node, *_whereabouts(at), peer.rtt, circuits))
+        return found
 
     def _may_relay(self, peer: Peer) -> bool:
         """A record's claim is only a reason to look; a link's roles are checked."""
         link = self._links.get(peer.record.node_id)
-        return "relay" in (peer.record.roles if link is None else link.roles)
+        claims = "relay" in peer.record.roles
+        return claims and (link is None or "relay" in link.roles)
 
     async def _take(self, candidate: RelayCandidate) -> bool:
         record = self._record(candidate.node)
-        if record is None:
+        at = None if record is None else relay_at(record)
+        if record is None or at is None:
             return False
         try:
             addresses = [each for each in record.addresses if not each.startswith("relay:")]
@@ -157,7 +157,7 @@ class RelaySeats:
         if link.closed or len(self._seats) >= SEATS:
             return False
         _put(self._circuits, candidate.node, circuits)
-        address = _relayed(record, candidate.node, self._own)
+        address = str(relay_address(parse_address(at), candidate.node, self._own))
         self._seats[candidate.node] = (link, candidate, address)
         self._links.pin(candidate.node)
         log.info("relay taken node=%s circuits=%d", candidate.node, circuits)
@@ -169,18 +169,21 @@ class RelaySeats:
         self._give_up(node)
 
 
-def _network(record: NodeRecord) -> str | None:
-    """The network of the first address that leads to a relay; None when none does."""
-    for url in record.addresses:
-        if url.startswith("tcp://"):
-            host = host_of(url)
-            return "" if host is None else network_of(host)
-    return None
+def relay_at(record: NodeRecord) -> str | None:
+    """By which of its addresses others find a relay: a public plain one where it has any."""
+    direct = [url for url in record.addresses if not url.startswith("relay:")]
+    return min(direct, key=lambda url: (_is_near(url), not url.startswith("tcp:")), default=None)
 
 
-def _relayed(record: NodeRecord, relay: NodeId, own: NodeId) -> str:
-    at = next(url for url in record.addresses if url.startswith("tcp://"))
-    return str(relay_address(parse_address(at), relay, own))
+def _whereabouts(url: str) -> tuple[str, bool]:
+    """The network of an address, or its name, and whether it is a private one."""
+    host = host_of(url)
+    return (url, False) if host is None else (network_of(host), is_inside(host))
+
+
+def _is_near(url: str) -> bool:
+    host = host_of(url)
+    return host is not None and is_inside(host)
 
 
 def _put(known: OrderedDict[NodeId, Number], node: NodeId, value: Number) -> None:

@@ -193,7 +193,7 @@ class ElectronsNode:
         state, reason = self._report.own_state()
         record = directory.set_own(
             addresses=self._discovery.reach.known.addresses,
-            roles=self._roles,
+            roles=self._discovery.relays.tell_roles(self._roles),
             state=state,
             models=() if self._draining else work.catalog.models(),
             version=VERSION,

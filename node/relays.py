@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
@@ -11,6 +11,7 @@ from dht.directory import Directory
 from dht.reachability import Reachability
 from dht.relay_seats import RelaySeats
 from dht.upgrading import Upgrading
+from mesh.capability import Role
 from mesh.clock import Clock
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
@@ -31,6 +32,10 @@ class Relays:
         """Begin to look for relays once this node's reach asks for it."""
         self.seats.start()
         self.upgrading.start()
+
+    def tell_roles(self, roles: Sequence[Role]) -> tuple[Role, ...]:
+        """The roles others are told: a node that nobody can dial relays for nobody."""
+        return tuple(role for role in roles if role != "relay" or not self.seats.needed())
 
     def facts(self) -> Mapping[str, Any]:
         """For the API: through whom this node is reached, relayed links, its own desk."""

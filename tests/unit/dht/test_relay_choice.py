@@ -7,11 +7,26 @@ from random import Random
 import pytest
 
 from dht.relay_choice import SEATS, RelayCandidate, choose_relays
+from dht.relay_seats import relay_at
+from mesh.capability import NodeRecord
 from mesh.ids import NodeId
 
 
-def relay(number: int, network: str, rtt: float | None = 0.02, circuits: int = 0) -> RelayCandidate:
-    return RelayCandidate(NodeId(f"{number:040x}"), network, rtt, circuits)
+def relay(
+    number: int,
+    network: str,
+    rtt: float | None = 0.02,
+    circuits: int = 0,
+    *,
+    inside: bool = False,
+) -> RelayCandidate:
+    return RelayCandidate(NodeId(f"{number:040x}"), network, inside, rtt, circuits)
+
+
+def test_public_ones_come_before_those_of_a_private_network() -> None:
+    near = relay(1, "a", 0.001, inside=True)
+    chosen = choose_relays([], [near, relay(2, "b", 0.5), relay(3, "b", 0.5)], Random(1))
+    assert chosen[-1] == near
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -46,3 +61,14 @@ def test_few_are_all_asked_and_none_twice() -> None:
     assert {each.node for each in choose_relays([], only, Random(1))} == {
         each.node for each in only
     }
+
+
+def test_a_relay_is_found_at_its_public_address() -> None:
+    def record(*addresses: str) -> NodeRecord:
+        return NodeRecord(NodeId("1" * 40), 1, 0.0, 60.0, addresses)
+
+    both = record("wss://relay.example/mesh", "tcp://10.0.0.1:7718", "tcp://192.0.2.1:7718")
+    assert relay_at(both) == "tcp://192.0.2.1:7718"
+    assert relay_at(record("tcp://10.0.0.1:7718")) == "tcp://10.0.0.1:7718"
+    assert relay_at(record("wss://relay.example/mesh")) == "wss://relay.example/mesh"
+    assert relay_at(record("relay://192.0.2.1:1/x/y")) is None
