@@ -33,7 +33,7 @@ class Granted:
         )
 
 
-async def test_only_a_relays_door_is_used(tmp_path: Path) -> None:
+async def test_only_a_relays_door_is_used_and_another_when_it_dies(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     daemons = Daemons(tmp_path / "logs")
     granted = Granted(tmp_path, daemons)
@@ -52,6 +52,10 @@ async def test_only_a_relays_door_is_used(tmp_path: Path) -> None:
         found = Behind(await granted.start("worker", *public, "auto", join=pretender))
         await found.open()
         assert (await found.facts())["keeper"] == keeper.node_id
-        assert (await found.visit("/health"))[0] in (200, 503)
+        assert (await found.visit("/health/live"))[0] == 200
+        await granted.start("relay", *door, join=pretender)
+        await keeper.kill()
+        await found.open(not_at=keeper.node_id)
+        assert (await found.visit("/health/live"))[0] == 200
     finally:
         await daemons.stop()

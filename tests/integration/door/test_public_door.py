@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,6 +20,11 @@ CHAT = {
     "max_tokens": 12,
     "messages": [{"role": "user", "content": CANARY}],
 }
+
+
+async def chunked() -> AsyncIterator[bytes]:
+    """A body of unknown length, which is for the gateway's full server."""
+    yield b'{"prompt": "Hello", "max_tokens": 2}'
 
 
 async def test_a_chat_streams_through_the_door(mesh: DoorMesh) -> None:
@@ -53,6 +59,11 @@ async def test_who_comes_through_the_door_is_a_stranger(mesh: DoorMesh) -> None:
     async with visitor(node.fingerprint) as outside:
         async with outside.get(f"{node.url}/health", headers=wrong) as answer:
             assert answer.status == 421
+        for headers, status in ((wrong, 421), ({}, 401), (WITH_KEY, 200)):
+            async with outside.post(
+                f"{node.url}/generate", data=chunked(), headers=headers
+            ) as answer:
+                assert answer.status == status, "the full server tells them apart as well"
         admin = {"authorization": f"Bearer {token}"}
         async with outside.post(f"{node.url}/api/node/pause", headers=admin) as answer:
             assert answer.status == 403
