@@ -1,6 +1,6 @@
-"""The ends of `benchmarks.relay` and `benchmarks.punching`: relay, server, and a client that measures.
+"""The ends of `benchmarks.relay` and `benchmarks.punching`: a relay, a server, and a client.
 
-Each is a link pool in a process of its own that reads questions as lines of JSON.
+Each is a link pool in a process of its own that reads questions as lines of JSON; clients measure.
 """
 
 from __future__ import annotations

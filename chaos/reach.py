@@ -63,6 +63,8 @@ class Tally:
     relayed_after: float = 0.0
     """And until all see all at two relays."""
     relayed: dict[str, dict[str, float]] = field(default_factory=dict)
+    direct: list[str] = field(default_factory=list)
+    """Pairs whose link no relay carries after all jobs."""
     plaintext: list[str] = field(default_factory=list)
     captured_bytes: int = 0
     frames_lost: int = 0
@@ -85,6 +87,7 @@ class Tally:
             "first_token_p50_seconds": round(percentile(self.first_after, 50), 3),
             "first_token_longest_seconds": round(max(self.first_after, default=0.0), 3),
             "relays": self.relayed,
+            "direct_pairs": self.direct,
             "plaintext_at_relays": self.plaintext,
             "captured_bytes": self.captured_bytes,
             "frames_lost_by_the_capture": self.frames_lost,
@@ -237,6 +240,7 @@ async def run(kinds: tuple[tuple[str, NatKind], ...], times: int, kills: int) ->
         tally.known_after = await mesh.until_known(mesh.private, KNOWN_SECONDS)
         tally.relayed_after = await mesh.until_relayed(SETTLE_SECONDS)
         await try_captured(mesh, times, tally)
+        tally.direct = await mesh.direct_pairs()
         tally.planted_found = await plant(mesh)
         await kill_relays(mesh, kills, tally)
         await change_address(*mesh.pairs[0], tally)

@@ -137,6 +137,15 @@ class ReachMesh:
             await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - began
 
+    async def direct_pairs(self) -> list[str]:
+        """Private pairs with a link between them that no relay carries."""
+        relayed = {
+            one.name: set((await one.get("/api/node"))["relays"]["relayed"]) for one in self.private
+        }
+        ids = {site.name: site.node.node_id for site in self.private}
+        linked = await self.linked_pairs()
+        return [f"{a} - {b}" for a, b in sorted(linked) if a < b and ids[b] not in relayed[a]]
+
     async def linked_pairs(self) -> set[tuple[str, str]]:
         """Private pairs with a link between them, as the first of each sees it."""
         linked = set()
