@@ -22,8 +22,10 @@ STORE_BURST = 1_000.0
 REQUEST_RATE = 200.0
 REQUEST_BURST = 1_000.0
 """Requests a second, and at once, that one peer is answered."""
-NETWORK_SHARE = 8
-"""Peers' worth of both that one public network (/24, /48) gets, however many nodes it has."""
+NETWORK_REQUESTS = 8
+NETWORK_STORES = 2
+"""Peers' worth of requests and stores that one public network (/24, /48) gets, however many nodes
+it has."""
 _PAGE_BYTES = wire.MAX_DHT_MESSAGE - 32 * 1024
 """Records in an answer; the rest is room for K contacts of four addresses each."""
 
@@ -53,10 +55,10 @@ class TableServer:
         self._stores = Allowance(rate=STORE_RATE, burst=STORE_BURST)
         self._requests = Allowance(rate=REQUEST_RATE, burst=REQUEST_BURST)
         self._networks = Allowance(
-            rate=REQUEST_RATE * NETWORK_SHARE, burst=REQUEST_BURST * NETWORK_SHARE
+            rate=REQUEST_RATE * NETWORK_REQUESTS, burst=REQUEST_BURST * NETWORK_REQUESTS
         )
         self._network_stores = Allowance(
-            rate=STORE_RATE * NETWORK_SHARE, burst=STORE_BURST * NETWORK_SHARE
+            rate=STORE_RATE * NETWORK_STORES, burst=STORE_BURST * NETWORK_STORES
         )
 
     def heard(

@@ -129,7 +129,7 @@ class Wire:
         self._own = own
         self._other = other
         self._dialled = dialled
-        self.closed = False
+        self.closed = self.relayed = False
         self.rtt: float | None = None
         self.roles: tuple[Role, ...] = ()
 

@@ -61,7 +61,9 @@ class Size:
 
     nodes: int = 500
     providers: int = 40
+    askers: int = 60
     lookups: int = 200
+    """At most as many as there are pairs."""
 
 
 def run(attack: Attack, size: Size, defences: Defences = OPEN, *, seed: int = 1) -> dict[str, Any]:
@@ -78,11 +80,13 @@ async def _play(attack: Attack, size: Size, defences: Defences, seed: int) -> di
         providers = world.nodes[: 1 if attack.around_key else size.providers]
         _join(world, attack, hostile, providers[0])
         _arm(world, providers)
+        askers = world.nodes[len(providers) : len(providers) + size.askers]
         world.fill_tables()
-        await world.settle()
+        await world.settle([*providers, *askers])
         await world.publish(providers)
-        found = await _look_up(world, providers, size.lookups)
-        counters = [node.table.counters for node in world.nodes]
+        before = sum(node.table.counters.rpcs for node in askers)
+        found = await _look_up(world, providers, askers, size.lookups)
+        requests = sum(node.table.counters.rpcs for node in askers) - before
         return {
             "attack": attack.name,
             "lookups": len(found),
@@ -90,8 +94,7 @@ async def _play(attack: Attack, size: Size, defences: Defences, seed: int) -> di
             "target_percent": 100 * attack.least,
             "most_hostile_of_a_24_in_a_bucket": world.most_hostile_in_a_bucket(),
             "hostile_answers": world.adversary.asked,
-            "requests": sum(each.rpcs for each in counters),
-            "records_refused": sum(each.refused for each in counters),
+            "requests_each": round(requests / len(found), 2),
         }
     finally:
         await world.close()
@@ -122,16 +125,16 @@ def _arm(world: World, providers: Sequence[HonestNode]) -> None:
             adversary.decoys[key] = [signed_offering(each, moved, model, 1) for each in liars]
 
 
-async def _look_up(world: World, providers: Sequence[HonestNode], lookups: int) -> list[bool]:
-    """From random honest nodes that are no providers, each pair once."""
-    pairs: set[tuple[int, int]] = set()
-    while len(pairs) < lookups:
-        asker = world.rng.randrange(len(providers), len(world.nodes))
-        pairs.add((asker, world.rng.randrange(len(providers))))
+async def _look_up(
+    world: World, providers: Sequence[HonestNode], askers: Sequence[HonestNode], lookups: int
+) -> list[bool]:
+    """From random askers for random providers, each pair once."""
+    pairs = [(asker, provider) for asker in askers for provider in providers]
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(asker: int, provider: int) -> bool:
+    async def one(asker: HonestNode, provider: HonestNode) -> bool:
         async with slots:
-            return await world.look_up(world.nodes[asker], providers[provider])
+            return await world.look_up(asker, provider)
 
-    return list(await asyncio.gather(*(one(*each) for each in sorted(pairs))))
+    chosen = world.rng.sample(pairs, min(lookups, len(pairs)))
+    return list(await asyncio.gather(*(one(*each) for each in chosen)))

@@ -133,9 +133,9 @@ class World:
             for each in callers:
                 node.hear(each)
 
-    async def settle(self) -> None:
-        """Each node looks for its neighbours, as it does when its table has grown."""
-        await asyncio.gather(*(node.table._find_neighbourhood() for node in self.nodes))
+    async def settle(self, nodes: Sequence[HonestNode]) -> None:
+        """Nodes look for their neighbours, as each does when its table has grown."""
+        await asyncio.gather(*(node.table._find_neighbourhood() for node in nodes))
 
     async def publish(self, providers: Sequence[HonestNode]) -> None:
         """Each provider offers a model of its own; returns when all were stored somewhere."""
