@@ -52,6 +52,13 @@ CHECKS: dict[str, tuple[str, Callable[[Report], bool]]] = {
             report["killed"] > 0 and not report["reports_without_the_gap_nobody_can_fill"]
         ),
     ),
+    "revocation": (
+        "--times 2 --coordinators 1 --workers 3 --streams 2 --untimed",
+        lambda report: (
+            report["revoked"] == 2
+            and not (report["never_out"] or report["came_back"] or report["failures"])
+        ),
+    ),
     "nat_kinds": ("", lambda report: not report["faults"]),
     "reach": (
         "--homes cone-a,symmetric,office --times 1 --kills 1",
