@@ -23,6 +23,9 @@ UDP_WAIT = 0.5
 STUN_REQUEST = b"\x00\x01\x00\x00\x21\x12\xa4\x42"
 """A Binding request without attributes (RFC 8489, 5 and 6.1); its transaction id follows."""
 
+NO_NETWORK = frozenset({"unreachable", "unresolved"})
+"""What connecting comes to without a network."""
+
 Outcome = Literal["open", "refused", "timeout", "unresolved", "unreachable"]
 
 
@@ -48,15 +51,19 @@ def judge_tcp(tried: Mapping[Target, Outcome]) -> tuple[Finding, ...]:
     if not tried:
         why = "No edge router, node or relay is configured that would be dialled directly"
         return (skipped(AREA, why, "give --join or --edge to meet nodes beyond this network"),)
-    failed = {target: how for target, how in tried.items() if how != "open"}
+    failed = {target: each for target, each in tried.items() if each != "open"}
+    how = frozenset(failed.values())
     if not failed:
         return (ok(AREA, f"All {len(tried)} configured places take connections"),)
-    if len(failed) == len(tried) and set(failed.values()) == {"timeout"}:
+    if len(failed) == len(tried) and how == {"timeout"}:
         what = "No configured place answers: connections vanish on the way out"
         cure = "allow outgoing TCP in the firewall, or set `proxy` if the network has one"
         return (problem(AREA, what, cure),)
+    if len(failed) == len(tried) and "unreachable" in how <= NO_NETWORK:
+        what = "This machine has no way to any configured place"
+        return (problem(AREA, what, "connect it: cable, Wi-Fi, or the container's network"),)
     judge = problem if len(failed) == len(tried) else warning
-    return tuple(judge(AREA, *_tell(target, how)) for target, how in failed.items())
+    return tuple(judge(AREA, *_tell(target, each)) for target, each in failed.items())
 
 
 def judge_https(tried: Mapping[Target, Outcome]) -> Finding:
@@ -66,6 +73,8 @@ def judge_https(tried: Mapping[Target, Outcome]) -> Finding:
         return skipped(HTTPS, "No configured place listens on port 443")
     if "open" in outcomes:
         return ok(HTTPS, "Port 443 is open on the way out")
+    if "open" not in tried.values():
+        return skipped(HTTPS, "No way out is open, so port 443 tells nothing of its own")
     cure = "ask whoever runs the network; without 443 only a proxy leads out"
     return problem(HTTPS, "Port 443 is closed on the way out", cure)
 

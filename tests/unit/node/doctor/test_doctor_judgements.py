@@ -117,10 +117,11 @@ FAULTS: dict[str, tuple[Judge, Status, str, str]] = {
         "warning", "Nothing listens at edge router 192.0.2.8:443", "whether it runs",
     ),
     "no network at all": (
-        lambda: judge_tcp({RELAY: "unreachable"}), "problem", "no way to relay", "a network at all",
+        lambda: judge_tcp({RELAY: "unreachable"}), "problem", "no way to any", "Wi-Fi",
     ),
     "a closed port 443": (
-        lambda: judge_https({HTTPS: "timeout"}), "problem", "443 is closed", "runs the network",
+        lambda: judge_https({HTTPS: "timeout", RELAY: "open"}),
+        "problem", "443 is closed", "runs the network",
     ),
     "blocked UDP": (
         lambda: judge_udp("192.0.2.9:3478", False), "warning", "does not answer over UDP", "relays",
