@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,9 +98,9 @@ def _share(findings: Sequence[Finding], patient: Patient, where: str, *, as_json
     )
     clean = redact_findings(findings, private)
     if as_json:
-        say_json(to_json(clean))
-        return
-    text = printable(render_report(clean))
+        text = json.dumps(to_json(clean), indent=2, ensure_ascii=False)
+    else:
+        text = printable(render_report(clean))
     if where == TO_TERMINAL:
         say(text)
         return
