@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 
 from tests.integration.group.founded_mesh import FoundedMesh, electrons
@@ -48,10 +46,8 @@ async def test_a_stranger_gets_nothing_from_members_and_an_open_node_takes_it(
     closed = str((await electrons("mesh", "create", str(founded.folder / "root")))["mesh_id"])
     opened, start = f"{closed}+open", founded.daemons.start
     worker = await granted(founded, "worker", closed, "--engine", "demo")
-    stranger, gateway = await asyncio.gather(
-        start("--network", closed, "--engine", "none", join=worker),
-        granted(founded, "gateway", opened, "--engine", "none", join=worker),
-    )
+    stranger = await start("--network", closed, "--engine", "none", join=worker)
+    gateway = await granted(founded, "gateway", opened, "--engine", "none", join=worker)
     guest = await start("--network", opened, "--engine", "none", join=gateway)
 
     async def turned_away() -> bool:
