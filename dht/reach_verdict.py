@@ -75,7 +75,7 @@ def judge(
 
     `own_hosts` are the addresses of this machine's interfaces.
     """
-    outer = _from_outside(sightings, own_hosts)
+    outer = _from_outside(sightings)
     counted = outer or _from_inside(sightings) or sightings
     spoken = [each for each in counted if each.outcomes]
     yes = [each for each in spoken if each.reached]
@@ -99,15 +99,14 @@ def outside_hosts(sightings: Sequence[Sighting], own_hosts: Collection[str]) -> 
     return _most_named([[each.observed] for each in sightings if each.observed not in own_hosts])
 
 
-def _from_outside(sightings: Sequence[Sighting], own_hosts: Collection[str]) -> Sequence[Sighting]:
+def _from_outside(sightings: Sequence[Sighting]) -> Sequence[Sighting]:
     """Those of peers at outside addresses.
 
-    One that shows the outside address of this node's own router sits behind it, too, and its way
-    back ends in the router.
+    Who sees this node at a private address, or at the same address at which this node sees it, sits
+    behind the same router: its way back ends there.
     """
     outside = [each for each in sightings if not is_inside(each.host)]
-    fronts = {each.observed for each in outside if each.observed not in own_hosts}
-    return [each for each in outside if each.host not in fronts]
+    return [each for each in outside if each.observed != each.host and not is_inside(each.observed)]
 
 
 def _from_inside(sightings: Sequence[Sighting]) -> Sequence[Sighting]:

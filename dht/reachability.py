@@ -248,6 +248,8 @@ class Reachability:
             data = await link.call(StreamKind.REACH, self._question(), timeout=ASK_TIMEOUT)
             seen = decode_seen(data)
             observed = plain_host(seen.observed)
+            if self.setting == "auto" and self._port() and not seen.outcomes:
+                raise LinkError("it would not dial now")
         except (LinkError, WireError, TimeoutError, ValueError) as error:
             log.debug("a peer did not tell node=%s cause=%s", node, error)
             self.counters.unanswered += 1

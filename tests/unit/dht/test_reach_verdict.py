@@ -76,8 +76,9 @@ def test_a_router_between_private_networks_is_seen_too() -> None:
     assert judge(said, HOSTS, UNKNOWN, 0.0).addresses == ("tcp://10.0.0.99:7718",)
 
 
-def test_a_peer_behind_the_same_router_knows_nothing() -> None:
-    said = [*all_say(ROUTER, ["reached"] * 2), *(says(ROUTER, "192.168.1.1", "refused"),) * 3]
+@pytest.mark.parametrize("seen", [ROUTER, "192.168.1.1", OWN_LAN])
+def test_a_peer_behind_the_same_router_knows_nothing(seen: str) -> None:
+    said = [*all_say(ROUTER, ["reached"] * 2), *(says(ROUTER, seen, "refused"),) * 3]
     assert judge(said, HOSTS, UNKNOWN, 0.0).state == "mapped"
 
 
@@ -99,6 +100,11 @@ def test_one_liar_has_no_address_of_another_told() -> None:
     found = judge(said, HOSTS, UNKNOWN, 0.0)
     assert found.addresses == (f"tcp://{ROUTER}:7718",)
     assert found.outside[0] == ROUTER
+
+
+def test_one_liar_does_not_silence_another_peer_by_naming_its_address() -> None:
+    said = [says(PEERS[0], PEERS[1], "silent"), *all_say(ROUTER, ["reached"] * 3)[1:]]
+    assert judge(said, HOSTS, UNKNOWN, 0.0).state == "mapped"
 
 
 def test_outcomes_for_another_host_than_the_one_seen_do_not_count() -> None:
