@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dht.reach_verdict import UNKNOWN, Finding, Sighting, judge
@@ -28,6 +28,7 @@ lies = st.builds(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(lie=lies, honest=st.integers(2, 4), reached=st.booleans(), data=st.data())
 def test_a_liar_among_two_or_more_honest_peers_changes_nothing(
     lie: Sighting, honest: int, reached: bool, data: st.DataObject
@@ -42,6 +43,7 @@ def test_a_liar_among_two_or_more_honest_peers_changes_nothing(
         assert (after.state, after.addresses) == (before.state, before.addresses)
 
 
+@settings(deadline=None)
 @given(lie=lies, state=st.sampled_from(["mapped", "private", "public"]))
 def test_a_liar_alone_does_not_overturn_what_two_have_found(lie: Sighting, state: str) -> None:
     addresses = () if state == "private" else (f"tcp://{ROUTER}:{PORT}",)
