@@ -28,13 +28,26 @@ class Contact(Node):  # type: ignore[misc]  # the package ships no types
         super().__init__(bytes.fromhex(node))
         self.node = node
         self.addresses = addresses[:MAX_CONTACT_ADDRESSES]
-        self.network = network
+        self._network = network
+        self._claims = False
 
     @classmethod
     def of(cls, address: Address) -> Contact:
         """The contact behind what a peer named, in the network that it claims."""
-        addresses = address.addresses[:MAX_CONTACT_ADDRESSES]
-        return cls(address.node, addresses, network=network_of_claim(addresses))
+        contact = cls(address.node, address.addresses)
+        contact._claims = True
+        return contact
+
+    @property
+    def network(self) -> Network | None:
+        """Where its link was observed, or else where it claims to be; None when that is local.
+
+        Found out when first asked for: most contacts that peers name are never looked at.
+        """
+        if self._claims:
+            self._network = network_of_claim(self.addresses)
+            self._claims = False
+        return self._network
 
     @property
     def address(self) -> Address:

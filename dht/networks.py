@@ -65,7 +65,11 @@ def network_of_node(observed: str, claimed: Iterable[str]) -> Network | None:
 
 def network_of_claim(claimed: Iterable[str]) -> Network | None:
     """The network of the first public address somebody claims; None when all are local."""
-    return next((found for each in claimed if (found := network_of(each)) is not None), None)
+    for each in claimed:
+        network = network_of(each)
+        if network is not None:
+            return network
+    return None
 
 
 def fits(network: Network | None, others: Iterable[Network | None], bounds: Bounds) -> bool:

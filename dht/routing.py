@@ -113,12 +113,12 @@ class RoutingTable(PackageTable):  # type: ignore[misc]  # the package ships no 
         if known is not None and known.network != node.network:
             self.remove_contact(known)
             known = None
+        if known is None and not self._admits(self.buckets[self.get_bucket_for(node)], node):
+            self.remove_contact(node)  # nor may it wait any longer
+            return None
         while True:
             index = self.get_bucket_for(node)
             bucket = self.buckets[index]
-            if known is None and not self._admits(bucket, node):
-                bucket.replacement_nodes.pop(node.id, None)
-                return None
             if bucket.add_node(node):
                 return None
             if not self._may_split(bucket):

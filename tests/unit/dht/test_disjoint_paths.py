@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dht.contact import Contact
@@ -50,6 +50,7 @@ def lookup_of(rng: Random, key: bytes, known: Sequence[Contact], *, paths: int =
     return Lookup(OWN, key, known, entries=beside, bounds=OPEN.lookup)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32).map(Random), st.integers(5, 120))
 def test_no_node_is_asked_twice_and_every_path_goes_on(rng: Random, count: int) -> None:
     nodes = [random_contact(rng) for _ in range(count)]
@@ -61,6 +62,7 @@ def test_no_node_is_asked_twice_and_every_path_goes_on(rng: Random, count: int) 
     assert set(nearest(nodes, key)[:3]) <= set(lookup.nearest())
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32).map(Random))
 def test_who_names_phantoms_does_not_keep_the_others_from_being_found(rng: Random) -> None:
     honest = [random_contact(rng) for _ in range(80)]

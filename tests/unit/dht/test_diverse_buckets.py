@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dht.contact import Contact
@@ -38,6 +38,7 @@ def counts(table: RoutingTable) -> tuple[int, int]:
     return narrow, max(wide.values(), default=0)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32).map(Random))
 def test_a_flood_from_one_provider_gets_few_places(rng: Random) -> None:
     table = diverse()
