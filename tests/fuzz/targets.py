@@ -23,6 +23,8 @@ from mesh.links.pipe import PipeReceiver
 from mesh.links.tls import TlsChannel, TlsIdentity
 from mesh.ports import Priority
 from mesh.wire import (
+    admission,
+    commands,
     consensus,
     dht,
     discovery,
@@ -53,7 +55,7 @@ from mesh.wire.frames import (
     encode_frame,
 )
 from mesh.wire.hello import Hello, hello_fields, parse_hello
-from tests.fuzz import door_inputs, trust_inputs
+from tests.fuzz import admission_inputs, door_inputs, trust_inputs
 
 MESH = mesh_of_network("fuzz")
 # Fixed keys, so that a kept input means the same at every run.
@@ -371,6 +373,15 @@ TARGETS: dict[str, Target] = {
     ),
     "revocation_message": Target(
         run_decoder(revocation.decode), (WireError,), trust_inputs.MESSAGES, NESTED
+    ),
+    "admission_request": Target(
+        run_decoder(admission.decode_request), (WireError,), admission_inputs.REQUESTS, NESTED
+    ),
+    "admission_answer": Target(
+        run_decoder(admission.decode_answer), (WireError,), admission_inputs.ANSWERS, NESTED
+    ),
+    "command": Target(
+        run_decoder(commands.decode_command), (WireError,), admission_inputs.COMMANDS, NESTED
     ),
     "consensus": Target(run_decoder(consensus.decode), (WireError,), CONSENSUS_SEEDS, NESTED),
     "frame": Target(run_decoder(frames.decode_frame), (WireError,), (HELLO_SEED[4:],), 2 * MiB),
