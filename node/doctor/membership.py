@@ -18,7 +18,8 @@ async def examine_membership(patient: Patient) -> Sequence[Finding]:
         why = "No node answers here" if not patient.held else "The node that runs does not answer"
         return [skipped(AREA, why, "start one with 'electrons up' and run the doctor again")]
     given = patient.config is not None and bool(patient.config.join or patient.config.edge)
-    return (judge_membership(patient.answer, given=given), judge_jobs(patient.answer))
+    found = (judge_membership(patient.answer, given=given), judge_jobs(patient.answer))
+    return (*found, *judge_notes(patient.answer.get("notes")))
 
 
 def judge_membership(answer: Mapping[str, Any], *, given: bool) -> Finding:
@@ -41,6 +42,15 @@ def judge_membership(answer: Mapping[str, Any], *, given: bool) -> Finding:
     if state == "joined":
         return ok(AREA, f"The node is in the mesh, with {count} link{'s' * (count != 1)}")
     return warning(AREA, "The node is still starting", "run the doctor again in a moment")
+
+
+def judge_notes(notes: object) -> tuple[Finding, ...]:
+    """What the node itself wants its owner to know."""
+    texts = [text for text in notes if isinstance(text, str)] if isinstance(notes, list) else []
+    if not texts:
+        return ()
+    what = f"The node has {len(texts)} note{'s' * (len(texts) != 1)} for its owner"
+    return (warning(AREA, what, "see 'electrons status'", "; ".join(texts)),)
 
 
 def judge_jobs(answer: Mapping[str, Any]) -> Finding:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from node import upnp_router
 from node.doctor.finding import Finding, ok, problem, skipped, warning
 from node.doctor.outbound import try_tcp
 from node.doctor.patient import Patient
@@ -14,7 +16,7 @@ from node.doctor.targets import Target, relays_of
 REACH = "reachability"
 RELAYS = "relays"
 NO_NODE = "No node answers here: only a running one is tried from outside by its peers"
-FORWARD = "forward the mesh port in the router for direct links, or leave it: relays carry them"
+FORWARD = "switch on UPnP in the router, or forward the mesh port there, for direct links"
 
 
 async def examine_reach(patient: Patient) -> Sequence[Finding]:
@@ -22,7 +24,8 @@ async def examine_reach(patient: Patient) -> Sequence[Finding]:
     if patient.answer is None:
         return [skipped(REACH, NO_NODE, "start it with 'electrons up' and run the doctor again")]
     relayed = any(text.startswith("relay://") for text in _addresses(patient.answer))
-    return [judge_reach(_state(patient.answer), relayed=relayed)]
+    state = _state(patient.answer)
+    return (judge_reach(state, relayed=relayed), *judge_extras(state, _lacking_extras(patient)))
 
 
 async def examine_relays(patient: Patient) -> Sequence[Finding]:
@@ -54,6 +57,20 @@ def judge_reach(state: str, *, relayed: bool) -> Finding:
     return skipped(REACH, "The running node does not say how it is reached")
 
 
+def judge_extras(state: str, lacking: Mapping[str, str]) -> tuple[Finding, ...]:
+    """`lacking`: what a wanted extra that is not installed would do, by its name."""
+    if state != "private":
+        return ()
+    return tuple(
+        warning(
+            REACH,
+            f"The extra {extra} is not installed, which {would}",
+            f"run: pip install 'distributed-electrons[{extra}]'",
+        )
+        for extra, would in lacking.items()
+    )
+
+
 def judge_relays(reached: Mapping[Target, bool], state: str) -> tuple[Finding, ...]:
     """Whether those that carry this node's links answer."""
     if not reached:
@@ -71,6 +88,18 @@ def judge_relays(reached: Mapping[Target, bool], state: str) -> tuple[Finding, .
     ]
     count = len(reached) - len(dead)
     return (*found, ok(RELAYS, f"{count} of {len(reached)} relays answer"))
+
+
+def _lacking_extras(patient: Patient) -> Mapping[str, str]:
+    config = patient.config
+    if config is None:
+        return {}
+    lacking = {}
+    if config.port_mapping and not upnp_router.is_installed():
+        lacking["upnp"] = "would ask the router for a port"
+    if config.punch and importlib.util.find_spec("iroh") is None:
+        lacking["punch"] = "makes relayed links direct where routers let it"
+    return lacking
 
 
 def _state(answer: Mapping[str, Any]) -> str:

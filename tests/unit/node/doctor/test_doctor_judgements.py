@@ -16,11 +16,11 @@ from node.doctor.finding import Finding, Status
 from node.doctor.folder import FolderFacts, judge_folder, judge_room
 from node.doctor.graphics import GraphicsFacts, judge_graphics
 from node.doctor.listening import PortFacts, judge_port
-from node.doctor.membership import judge_jobs, judge_membership
+from node.doctor.membership import judge_jobs, judge_membership, judge_notes
 from node.doctor.memory import judge_files, judge_memory
 from node.doctor.names import judge_names
 from node.doctor.outbound import judge_https, judge_tcp, judge_udp
-from node.doctor.reach import judge_reach, judge_relays
+from node.doctor.reach import judge_extras, judge_reach, judge_relays
 from node.doctor.settings import judge_privacy
 from node.doctor.software import judge_age, judge_python, judge_release
 from node.doctor.targets import Target
@@ -189,7 +189,15 @@ FAULTS: dict[str, tuple[Judge, Status, str, str]] = {
     ),
     "a NAT without a relay": (
         lambda: judge_reach("private", relayed=False),
-        "warning", "has no relay", "forward the mesh",
+        "warning", "has no relay", "UPnP",
+    ),
+    "a private node without what would make it direct": (
+        lambda: judge_extras("private", {"punch": "makes links direct"}),
+        "warning", "extra punch is not installed", "pip install",
+    ),
+    "what the node has noted itself": (
+        lambda: judge_notes(["127.0.0.1:8000 does not answer"]),
+        "warning", "1 note for its owner", "electrons status",
     ),
     "dead relays": (
         lambda: judge_relays({RELAY: False}, "private"),
