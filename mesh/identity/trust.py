@@ -67,7 +67,7 @@ class Trust:
         self.closed = closed
         self.sentence = Sentence()
         self._here: frozenset[str] = frozenset()
-        self._wall = wall
+        self.wall = wall
         self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
         self._watchers: list[Callable[[], None]] = []
 
@@ -100,7 +100,7 @@ class Trust:
         """What encoded grants give a node now. Signatures are checked once and remembered."""
         granted: set[Role] = set()
         rejected: list[str] = []
-        until, now, revoked = math.inf, self._wall(), self.revoked
+        until, now, revoked = math.inf, self.wall(), self.revoked
         for data in grants:
             checked = self._check(node, data)
             fault = checked.fault or _fault_now(checked, now, revoked)

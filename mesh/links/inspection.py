@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from mesh.identity.trust import REMOVED, Trust
 from mesh.links.link import MeshLink
@@ -25,10 +24,9 @@ class Inspection:
     """Cuts links of removed nodes at once, of revoked grants within HEARING_SECONDS; lets links
     empty whose grants have run out."""
 
-    def __init__(self, *, trust: Trust, roster: Roster, wall: Callable[[], float]) -> None:
+    def __init__(self, trust: Trust, roster: Roster) -> None:
         self._trust = trust
         self._roster = roster
-        self._wall = wall
         trust.watch(self.enforce)
 
     def enforce(self) -> None:
@@ -50,7 +48,7 @@ class Inspection:
 
     def look(self) -> None:
         """Retire links on which a grant has ended: the peer may come with a newer one."""
-        now = self._wall()
+        now = self._trust.wall()
         for link in self._roster.current():
             if now > link.standing.until:
                 self._roster.retire(link, GoawayCode.IDLE, GRANT_ENDED)

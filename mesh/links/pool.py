@@ -21,7 +21,7 @@ from mesh.ids import MeshId, NodeId
 from mesh.lifecycle import Tasks
 from mesh.links.address_choice import OwnPlace, choose_addresses
 from mesh.links.addresses import listening_urls
-from mesh.links.dialling import Dialler
+from mesh.links.dialling import Dialler, Greet
 from mesh.links.entrance import Entrance
 from mesh.links.greeting import HANDSHAKE_TIMEOUT
 from mesh.links.inspection import Inspection
@@ -107,18 +107,21 @@ class LinkPool:
         """Where else a relay may be dialled than its address says."""
         self.metrics = LinkMetrics()
         self._reception = Reception(
-            key=key,
-            mesh_id=mesh_id,
-            boot=boot,
-            introduce=introduce,
-            clock=self._clock,
-            trust=trust,
+            key=key, mesh_id=mesh_id, boot=boot, introduce=introduce, clock=self._clock, trust=trust
         )
-        self._inspection = Inspection(
-            trust=self._reception.trust, roster=self._roster, wall=self._clock.wall
-        )
+        self._inspection = Inspection(self._reception.trust, self._roster)
         self.rendezvous = Rendezvous()
-        self._entrance = Entrance(
+        self._entrance = self._build_entrance(handshake_timeout, max_links)
+        self._dialler = self._build_dialler(self._entrance.dial)
+        self._applicant = self._build_dialler(self._entrance.apply)
+        self.relaying = self._build_relaying(relays)
+        self._serving.serve(StreamKind.RELAY, self.relaying.serve)
+        self.punching = self._build_punching(punch)
+        self._serving.serve(StreamKind.PUNCH, self.punching.serve)
+        self._roster.watch(self._link_changed)
+
+    def _build_entrance(self, handshake_timeout: float, max_links: int) -> Entrance:
+        return Entrance(
             rendezvous=self.rendezvous,
             reception=self._reception,
             roster=self._roster,
@@ -128,13 +131,12 @@ class LinkPool:
             handshake_timeout=handshake_timeout,
             max_links=max_links,
         )
-        self._dialler = Dialler(
-            tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.dial
-        )
-        self._applicant = Dialler(
-            tasks=self._tasks, open_pipe=self._open_pipe, greet=self._entrance.apply
-        )
-        self.relaying = Relaying(
+
+    def _build_dialler(self, greet: Greet) -> Dialler:
+        return Dialler(tasks=self._tasks, open_pipe=self._open_pipe, greet=greet)
+
+    def _build_relaying(self, relays: RelayTerms | None) -> Relaying:
+        return Relaying(
             relays,
             rendezvous=self.rendezvous,
             connect=self._connect_relay,
@@ -143,8 +145,9 @@ class LinkPool:
             clock=self._clock,
             tasks=self._tasks,
         )
-        self._serving.serve(StreamKind.RELAY, self.relaying.serve)
-        self.punching = Punching(
+
+    def _build_punching(self, punch: bool) -> Punching:
+        return Punching(
             find=self._roster.get,
             adopt=self._entrance.dial,
             accept=self._entrance.accept_handshake,
@@ -153,8 +156,6 @@ class LinkPool:
             tasks=self._tasks,
             enabled=punch,
         )
-        self._serving.serve(StreamKind.PUNCH, self.punching.serve)
-        self._roster.watch(self._link_changed)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
