@@ -6,10 +6,8 @@ trusted and its certificate is not checked.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
-from collections import deque
 from collections.abc import Callable
 
 from aiohttp import (
@@ -27,14 +25,8 @@ from aiohttp import (
 
 from mesh.errors import DialError
 from mesh.lifecycle import Tasks
-from mesh.links.pipe import (
-    CLOSE_PATIENCE,
-    PIPE_HIGH_WATER,
-    PIPE_LOW_WATER,
-    Address,
-    Pipe,
-    PipeReceiver,
-)
+from mesh.links.pipe import CLOSE_PATIENCE, Address, Pipe
+from mesh.links.queued_pipe import QueuedPipe
 
 MAX_WS_MESSAGE = 256 * 1024
 """Bytes of one WebSocket message; a link writes at most about 80 KiB at once."""
@@ -42,78 +34,23 @@ MAX_WS_MESSAGE = 256 * 1024
 _Socket = ClientWebSocketResponse | web.WebSocketResponse
 
 
-class WebSocketPipe:
+class WebSocketPipe(QueuedPipe):
     """Implements `mesh.links.pipe.Pipe` over either end of a WebSocket."""
 
     def __init__(self, websocket: _Socket, remote: Address, tasks: Tasks) -> None:
+        super().__init__(str(remote), remote.host)
         self._socket = websocket
-        self._remote = remote
-        self._receiver: PipeReceiver | None = None
-        self._outgoing: deque[bytes] = deque()
-        self._outgoing_size = 0
-        self._wake = asyncio.Event()
-        self._readable = asyncio.Event()
-        self._readable.set()
-        self._closing = False
-        self._paused = False
-        self._patience: asyncio.TimerHandle | None = None
-        tasks.spawn(self._write_all(), "websocket writer")
+        tasks.spawn(self.write_all(), "websocket writer")
 
-    @property
-    def remote(self) -> str:
-        return str(self._remote)
+    async def _receive(self) -> bytes:
+        message = await self._socket.receive()
+        return bytes(message.data) if message.type is WSMsgType.BINARY else b""
 
-    @property
-    def source(self) -> str:
-        return self._remote.host
+    async def _send(self, data: bytes) -> None:
+        await self._socket.send_bytes(data)
 
-    def attach(self, receiver: PipeReceiver) -> None:
-        self._receiver = receiver
-
-    def write(self, data: bytes) -> None:
-        if not data or self._closing:
-            return
-        self._outgoing.append(data)
-        self._outgoing_size += len(data)
-        self._wake.set()
-        if self._outgoing_size > PIPE_HIGH_WATER and not self._paused and self._receiver:
-            self._paused = True
-            self._receiver.pause_writing()
-
-    def pause_reading(self) -> None:
-        self._readable.clear()
-
-    def resume_reading(self) -> None:
-        self._readable.set()
-
-    def close(self) -> None:
-        if not self._closing:
-            self._closing = True
-            self._wake.set()
-            self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self._cut)
-
-    def abort(self) -> None:
-        self._outgoing.clear()
-        self.close()
-        self._cut()
-
-    async def run(self) -> None:
-        """Deliver what comes until the WebSocket ends."""
-        reason = "the WebSocket ended"
-        try:
-            while True:
-                message = await self._socket.receive()
-                if message.type is not WSMsgType.BINARY:
-                    break
-                await self._readable.wait()
-                if self._receiver is not None:
-                    self._receiver.data_received(message.data)
-        except (ClientError, OSError) as error:
-            reason = str(error) or reason
-        finally:
-            self.close()
-            if self._receiver is not None:
-                self._receiver.pipe_lost(reason)
+    async def _finish(self) -> None:
+        await self._socket.close()
 
     def _cut(self) -> None:
         """End the connection under the WebSocket, whose own close waits for the other end."""
@@ -121,29 +58,6 @@ class WebSocketPipe:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    async def _write_all(self) -> None:
-        try:
-            while self._outgoing or not self._closing:
-                if self._outgoing:
-                    await self._write_one()
-                else:
-                    self._wake.clear()
-                    await self._wake.wait()
-        except (ClientError, OSError):
-            self._closing = True  # the reader sees the end and reports it
-        finally:
-            await self._socket.close()
-            if self._patience is not None:
-                self._patience.cancel()
-
-    async def _write_one(self) -> None:
-        data = self._outgoing.popleft()
-        await self._socket.send_bytes(data)
-        self._outgoing_size -= len(data)
-        if self._paused and self._outgoing_size < PIPE_LOW_WATER and self._receiver:
-            self._paused = False
-            self._receiver.resume_writing()
 
 
 async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks) -> Pipe:
@@ -162,7 +76,7 @@ async def dial_websocket(address: Address, session: ClientSession, tasks: Tasks)
     except (ClientError, OSError, ValueError) as error:
         raise DialError(f"{address}: {error}") from None
     pipe = WebSocketPipe(websocket, address, tasks)
-    tasks.spawn(pipe.run(), "websocket reader")
+    tasks.spawn(pipe.read_all(), "websocket reader")
     return pipe
 
 
@@ -180,7 +94,7 @@ async def accept_websocket(
     host, port = _peer_of(request)
     pipe = WebSocketPipe(websocket, Address("ws", host, port), tasks)
     accepted(pipe)
-    await pipe.run()
+    await pipe.read_all()
     return websocket
 
 
