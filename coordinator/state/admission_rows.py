@@ -12,7 +12,7 @@ from mesh.ids import NodeId
 
 MAX_NAMED = 16
 """Nodes named that used one ticket."""
-MAX_LISTED = 1_000
+MAX_LISTED = 10_000
 """Rows of one answer."""
 
 _INVITE = "SELECT digest, roles, uses, used, expires, invited_by, invited_at, note FROM invites "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from mesh.errors import ConfigError
@@ -16,6 +17,7 @@ from node.network import resolve_network
 from node.proxies import choose_proxies
 from node.wiring import build
 
+STDIN = "-"
 EXAMPLES = """\
 examples:
   electrons join electrons-ticket-...
@@ -28,14 +30,20 @@ of 'electrons up' may be given. Ctrl-C finishes what runs, for 5 s at most, and 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the ticket, and one flag for every setting that has one."""
     parser.epilog = EXAMPLES
-    parser.add_argument("ticket", metavar="TICKET", help="the line that 'electrons invite' printed")
+    parser.add_argument(
+        "ticket",
+        metavar="TICKET",
+        help="the line that 'electrons invite' printed; - reads it from standard input, so that "
+        "other users of this machine do not see it",
+    )
     parser.add_argument("--config", metavar="FILE", help="settings in TOML")
     add_setting_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Redeem the ticket, then run a node until it is stopped."""
-    return run_daemon(join_by(args.ticket, raw_settings(args), args.config), build)
+    ticket = sys.stdin.readline() if args.ticket == STDIN else args.ticket
+    return run_daemon(join_by(ticket, raw_settings(args), args.config), build)
 
 
 def join_by(text: str, settings: dict[str, Any], file: str | None) -> Config:
