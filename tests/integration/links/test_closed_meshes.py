@@ -33,7 +33,6 @@ async def mesh(tmp_path: Path) -> AsyncIterator[ClosedMesh]:
 
 
 async def refused(node: MeshNode, other: MeshNode, words: str) -> None:
-    await eventually(lambda: not node.linked(other))  # a link that was cut ends here, too
     with pytest.raises(DialError, match=words):
         await node.link(other)
     assert not node.linked(other) and not other.linked(node)
@@ -194,7 +193,6 @@ async def test_revoking_one_grant_ends_what_rests_on_it(mesh: ClosedMesh) -> Non
     await ann.revoking.publish(mesh.revocations(bob.node_id, serials=[relay.serial]))
     assert link is not None
     await eventually(lambda: link.closed and bob.trust.revoked)
-    await eventually(lambda: bob.links.get(ann.node_id) is None)
     await refused(bob, ann, MEMBERS_ONLY)
     bob.grants[:] = [encode_grant(worker)]
     await bob.link(ann)
