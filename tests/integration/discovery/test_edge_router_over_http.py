@@ -14,6 +14,7 @@ from dht.announcer import EdgeAnnouncer
 from dht.edge_client import EdgeClient, EdgeError
 from edge_router.main import run_edge
 from mesh.errors import ConfigError
+from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.wire.records import sign_node
 from tests.integration.discovery.conftest import MESH, OTHER_MESH, RealMesh, RealNode, until
@@ -61,6 +62,30 @@ async def test_nodes_meet_through_an_edge_router(edge: str, mesh: RealMesh) -> N
     second.look_for_peers(edges=[edge])
     await until(lambda: second.knows() == {first.id})
     await client.close()
+
+
+async def test_a_node_that_nobody_reaches_is_announced_once_somebody_does(
+    edge: str, mesh: RealMesh
+) -> None:
+    node = await mesh.start("node")
+    asked: list[bool] = []
+
+    def reachable() -> bool:
+        asked.append(len(asked) > 0)
+        return asked[-1]
+
+    client = EdgeClient(edge, mesh_id=MESH, own=node.id)
+    asker = EdgeClient(edge, mesh_id=MESH, own=NodeId("00" * 20))
+    EdgeAnnouncer(
+        directory=node.directory, edges=[client], tasks=node.tasks, reachable=reachable
+    ).start()
+    await until(lambda: bool(asked))
+    assert list(await asker.seeds()) == []
+    while list(await asker.seeds()) != [node.address]:
+        await asyncio.sleep(0.02)
+    assert asked == [False, True]
+    await client.close()
+    await asker.close()
 
 
 async def test_nobody_is_its_own_seed_and_meshes_are_apart(edge: str, mesh: RealMesh) -> None:
