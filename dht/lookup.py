@@ -44,16 +44,19 @@ class Lookup:
         entries: Sequence[bytes] = (),
         bounds: Bounds | None = None,
         informants: bool = True,
+        votes_wanted: int = MAX_REQUESTS,
         prefer: Callable[[Contact], bool] = lambda contact: False,
     ) -> None:
         """`entries`: places beside the key that further paths lead to. `bounds`: nodes of one
-        network that are listened to. `prefer`: contacts that cost less to ask, taken first among
-        the k nearest.
+        network that are listened to. `votes_wanted`: after a first vote nobody further is asked
+        while those under way may bring so many. `prefer`: contacts that cost less to ask, taken
+        first among the k nearest.
         """
         self._key = int.from_bytes(key, "big")
         self._k = k
         self._alpha = alpha
         self._informants = informants
+        self._wanted = votes_wanted
         self._networks = NetworkCount(bounds or NO_BOUNDS)
         self._due: dict[NodeId, float] = {}
         self._overdue: dict[NodeId, Contact] = {}
@@ -104,7 +107,7 @@ class Lookup:
         """Whom to ask now. Each contact is named once; its answer or failure must be fed back."""
         self._give_up_on_late(now)
         chosen: list[Contact] = []
-        while len(self._due) < self._alpha:
+        while len(self._due) < self._alpha and not self._may_suffice():
             ready = self._open_paths()
             if not ready:
                 break
@@ -166,6 +169,13 @@ class Lookup:
 
     def _open_paths(self) -> list[Path]:
         return [path for path in self.paths if path.may_ask(self._asked, self._networks)]
+
+    def _may_suffice(self) -> bool:
+        """Whether the requests under way may bring every vote that is wanted still."""
+        if not self.votes or self.votes + len(self._due) < self._wanted:
+            return False
+        waiting = {self._asked[node] for node in self._due}
+        return all(path.votes or path in waiting for path in self.paths)
 
     def _turn(self, path: Path) -> tuple[int, int]:
         """Paths without votes first, then those that wait for the fewest answers."""

@@ -9,7 +9,7 @@ from random import Random
 from dht.contact import Contact
 from dht.counters import DhtCounters
 from dht.gathering import Gathering
-from dht.lookup import Lookup
+from dht.lookup import MAX_REQUESTS, Lookup
 from dht.region import MeshSize, entries, in_region, region_bits
 from dht.routing import K
 from dht.table_calls import TableCalls
@@ -88,7 +88,8 @@ class Search:
         gathering = self._gathering(key, limit)
         start = self._random_start(limit)
         bits = self._region_bits()
-        lookup = self._lookup(key, K, bits)
+        wanted = self._defences.votes if limit <= wire.MAX_PAGE else MAX_REQUESTS
+        lookup = self._lookup(key, K, bits, votes_wanted=wanted)
         own = int(await gathering.add(self._server.page(key, None, limit), clock.wall()))
         rest: list[tuple[Contact, wire.Found, wire.FindRecords]] = []
 
@@ -158,7 +159,7 @@ class Search:
     def _region_bits(self) -> int:
         return region_bits(self._size.nodes(len(self._server.table)))
 
-    def _lookup(self, key: bytes, k: int, bits: int) -> Lookup:
+    def _lookup(self, key: bytes, k: int, bits: int, *, votes_wanted: int = MAX_REQUESTS) -> Lookup:
         """Paths to the key and to other places of its region, from contacts near each."""
         self._counters.lookups += 1
         table = self._server.table
@@ -173,6 +174,7 @@ class Search:
             entries=beside,
             bounds=self._defences.lookup,
             informants=self._defences.informants,
+            votes_wanted=votes_wanted,
             prefer=self._calls.is_cheap,
         )
 

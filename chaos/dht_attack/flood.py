@@ -25,7 +25,6 @@ OTHER_MESH = MeshId("ee" * 20)
 ADDRESS = "tcp://9.9.9.9:4001"
 DAY = 86_400.0
 BATCH = 16
-BURST = 2_500
 LIARS_NETWORK = "tcp://45.83.1.7:4001"
 
 Forge = Callable[[NodeKey, DhtRecord, bytes, Random], bytes]
@@ -79,14 +78,16 @@ FORGERIES: tuple[Forge, ...] = (
 )
 
 
-def flood(count: int, defences: Defences = OPEN, *, seed: int = 1) -> dict[str, Any]:
-    """Hand over `count` bad records, each kind as often; how many were held, and whether an honest
-    node's was in the end."""
-    return run_virtual(_flood(count, defences, seed))
+def flood(count: int, defences: Defences = OPEN, *, burst: int = 2_500) -> dict[str, Any]:
+    """Hand over `count` bad records, each kind as often, then `burst` good ones of one network.
+
+    Tells how many were held, and whether an honest node's was in between.
+    """
+    return run_virtual(_flood(count, defences, burst))
 
 
-async def _flood(count: int, defences: Defences, seed: int) -> dict[str, Any]:
-    rng = Random(seed)
+async def _flood(count: int, defences: Defences, burst: int) -> dict[str, Any]:
+    rng = Random(1)
     victim, honest = _new_key(rng), _new_key(rng)
     server = TableServer(
         own=_new_key(rng).node_id,
@@ -107,7 +108,8 @@ async def _flood(count: int, defences: Defences, seed: int) -> dict[str, Any]:
         "accepted": accepted,
         "held_after": len(server.store),
         "honest_held": _store_one(server, honest),
-        "taken_of_2500_from_one_network_at_once": _burst(server, rng),
+        "burst_from_one_network": burst,
+        "taken_of_the_burst": _burst(server, rng, burst),
     }
 
 
@@ -130,11 +132,11 @@ def _store_one(server: TableServer, key: NodeKey) -> bool:
     return isinstance(answer, dht.Stored) and answer.held == (True,)
 
 
-def _burst(server: TableServer, rng: Random) -> int:
-    """How many good records of BURST new identities of one /24 are taken in one moment."""
+def _burst(server: TableServer, rng: Random, count: int) -> int:
+    """How many good records of new identities of one /24 are taken in one moment."""
     where = network_of(LIARS_NETWORK)
     taken = 0
-    for _ in range(BURST):
+    for _ in range(count):
         key = _new_key(rng)
         items = ((900.0, signed_offering(key, LIARS_NETWORK, "model", 1).data),)
         answer = server.answer(key.node_id, dht.Store(dht.Self(), items), where)
