@@ -49,7 +49,7 @@ MAX_ADDED = 4
 """Addresses taken from one other source."""
 MAX_NEAR = 4
 """Addresses of private networks that are told, so that table records have room for relays."""
-DIRECT_PATIENCE = 20.0
+DIRECT_PATIENCE = 4.0
 """Seconds with links through proxies only, until nobody is expected to come in directly."""
 
 
