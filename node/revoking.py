@@ -29,6 +29,7 @@ from mesh.identity.trust import REMOVED, Trust
 from mesh.ids import NodeId
 from mesh.lifecycle import Tasks
 from mesh.ports import Link, Links, Stream, StreamKind
+from mesh.wire.frames import ResetCode
 from mesh.wire.revocation import (
     MAX_MESSAGE,
     Have,
@@ -48,6 +49,9 @@ WHAT = "the file of revocations"
 CHECK_RATE = 5.0
 CHECK_BURST = 50.0
 """New lists a second, and at once, that one peer may make this node check (0.4 ms and more)."""
+MESSAGE_RATE = 5.0
+MESSAGE_BURST = 100.0
+"""Questions and pushes a second, and at once, that one peer is answered: an answer may be large."""
 ASK_EVERY = 20.0
 """Seconds between questions to a random linked peer, and between looks at what has ended."""
 CALL_SECONDS = 3.0
@@ -78,6 +82,7 @@ class Revoking:
         self._rng = rng
         self._on_removed = on_removed
         self._checks = Allowance(rate=CHECK_RATE, burst=CHECK_BURST)
+        self._messages = Allowance(rate=MESSAGE_RATE, burst=MESSAGE_BURST)
         self._known: dict[NodeId, dict[str, int]] = {}
         """What linked peers have shown to have seen: signer to number."""
         self._saving = asyncio.Lock()
@@ -108,6 +113,9 @@ class Revoking:
     async def _serve(self, link: Link, stream: Stream) -> None:
         data = await stream.receive()
         if data is None:
+            return
+        if not self._messages.take(link.peer, 1, self._clock.now()):
+            stream.reset(ResetCode.REFUSED, "too many questions about revocations")
             return
         answer = await self._answer(link, decode(data))
         await stream.send(encode(answer))

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mesh.errors import DialError, LinkClosed, LinkError, RecordRejected
+from mesh.errors import DialError, LinkClosed, LinkError, RecordRejected, StreamReset
 from mesh.identity.grants import CLOCK_TOLERANCE, encode_grant
 from mesh.identity.keys import NodeKey
 from mesh.identity.trust import MEMBERS_ONLY, REMOVED
 from mesh.links.applicants import MAX_PER_SOURCE
 from mesh.ports import StreamKind
 from mesh.wire.frames import GoawayCode
-from mesh.wire.revocation import Lists, encode_revocations
-from node.revoking import REVOCATIONS_FILE
+from mesh.wire.revocation import Have, Lists, encode, encode_revocations
+from node.revoking import MESSAGE_BURST, REVOCATIONS_FILE
 from tests.integration.links.closed_mesh import ClosedMesh, MeshNode
 from tests.integration.links.peers import MakePool, echo, eventually
 
@@ -224,3 +224,12 @@ async def test_an_open_mesh_asks_for_nothing(make_pool: MakePool) -> None:
     ann, bob = await make_pool(), await make_pool()
     await bob.connect(ann.node_id, ann.addresses)
     assert ann.all() and not ann.rebuffs
+
+
+async def test_who_asks_too_much_about_revocations_gets_no_answer(mesh: ClosedMesh) -> None:
+    ann, bob = await mesh.member(), await mesh.member()
+    link = await bob.link(ann)
+    question = encode(Have({}))
+    with pytest.raises(StreamReset, match="too many"):
+        for _ in range(2 * int(MESSAGE_BURST)):
+            await link.call(StreamKind.REVOCATION, question, timeout=5)
