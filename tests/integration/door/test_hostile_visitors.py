@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from mesh.links.pipe import CLOSE_PATIENCE
-from tests.integration.door.doorway_mesh import DOMAIN, KEY, DoorMesh, kept
+from tests.integration.door.doorway_mesh import DOMAIN, KEY, Behind, DoorMesh, kept
 from tests.integration.door.visitor import (
     PATIENCE,
     SlowVisit,
@@ -38,7 +38,9 @@ def request(url: str, path: str = "/health/live", *more: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def test_garbage_and_wrong_names_are_closed_quickly(mesh: DoorMesh) -> None:
+async def test_garbage_and_wrong_names_are_closed_and_who_leaves_is_forgotten(
+    mesh: DoorMesh,
+) -> None:
     keeper = await mesh.keeper()
     node = await (await mesh.behind(keeper)).open()
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", bytes(100), b"\x16\x03\x01\xff"):
@@ -52,6 +54,7 @@ async def test_garbage_and_wrong_names_are_closed_quickly(mesh: DoorMesh) -> Non
             )
     assert (await node.visit("/health"))[0] == 200
     assert (await kept(keeper))["waiting"] == 0
+    await leave(node, keeper)
 
 
 async def test_a_thousand_silent_connections_are_bounded(mesh: DoorMesh) -> None:
@@ -91,22 +94,6 @@ async def test_a_client_that_reads_slowly_gets_all_of_it(mesh: DoorMesh) -> None
     assert bodies == sum(map(int, sizes))
 
 
-async def test_a_client_that_leaves_is_forgotten_on_both_sides(mesh: DoorMesh) -> None:
-    keeper = await mesh.keeper()
-    node = await (await mesh.behind(keeper)).open()
-    async with raw_visit(node.url) as visit:
-        visit.writer.write(request(node.url))
-        await visit.until(b"\r\n\r\n")
-        assert (await kept(keeper))["connections"] == 1
-        assert (await node.facts())["connections"] == 1
-
-    async def forgotten() -> bool:
-        here, there = await kept(keeper), await node.facts()
-        return bool(here["connections"] == there["connections"] == 0)
-
-    await until(forgotten)
-
-
 async def test_a_taken_name_goes_to_nobody_else(mesh: DoorMesh) -> None:
     keeper = await mesh.keeper()
     first = await (await mesh.behind(keeper, "--public-name", "chat")).open()
@@ -118,6 +105,21 @@ async def test_a_taken_name_goes_to_nobody_else(mesh: DoorMesh) -> None:
     await until(told)
     assert "another node holds that name" in str(await notes(second.daemon))
     assert (await first.visit("/health"))[0] == 200
+
+
+async def leave(node: Behind, keeper: Daemon) -> None:
+    """A client that leaves is forgotten on both sides."""
+    async with raw_visit(node.url) as visit:
+        visit.writer.write(request(node.url))
+        await visit.until(b"\r\n\r\n")
+        assert (await kept(keeper))["connections"] == 1
+        assert (await node.facts())["connections"] == 1
+
+    async def forgotten() -> bool:
+        here, there = await kept(keeper), await node.facts()
+        return bool(here["connections"] == there["connections"] == 0)
+
+    await until(forgotten)
 
 
 async def notes(daemon: Daemon) -> list[str]:
