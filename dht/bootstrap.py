@@ -87,6 +87,8 @@ class Bootstrap:
         self._mdns = mdns
         self._edges = tuple(edges)
         self._names = tuple(dns_names)
+        self._failures: dict[str, str] = {}
+        """The last cause by URL, of what the settings name only."""
         self._rng = rng or Random()
         self._on_state = on_state
         self._state: BootstrapState = "first"
@@ -182,7 +184,7 @@ class Bootstrap:
             try:
                 found.extend(await edge.seeds())
             except EdgeError as error:
-                log.debug("no seeds: %s", error)
+                self._note_failure(edge.url, str(error), given=True)
         return found
 
     async def _from_names(self) -> Iterable[JoinAddress]:
@@ -211,11 +213,18 @@ class Bootstrap:
         try:
             link = await self._links.connect(address.node, (address.url,), timeout=DIAL_TIMEOUT)
         except LinkError as error:
-            log.debug("nobody at %s: %s", address.url, error)
+            self._note_failure(address.url, str(error), given=address in self._given)
             return False
         if address in self._given:
             self._answered[address.url] = link.peer
         return True
+
+    def _note_failure(self, url: str, cause: str, *, given: bool) -> None:
+        """The owner hears once why a place that he gave does not answer; others come and go."""
+        news = given and self._failures.get(url) != cause
+        if given:
+            self._failures[url] = cause
+        log.log(logging.WARNING if news else logging.DEBUG, "nobody at %s: %s", url, cause)
 
     # ── beside the ladder ───────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import http.client
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ async def open_tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
             raise _refusal(proxy, Address("", host, port), reply)
     except OSError as error:
         connection.close()
-        reason = error.strerror or type(error).__name__
+        reason = _words(error)
         raise ProxyUnreachable(f"the proxy {proxy} broke off ({reason})") from None
     except _NotHttp:
         connection.close()
@@ -152,13 +153,17 @@ async def _reach(proxy: Proxy) -> socket.socket:
             await loop.sock_connect(connection, place)
         except OSError as error:
             connection.close()
-            reason = error.strerror or type(error).__name__
+            reason = _words(error)
         except BaseException:
             connection.close()
             raise
         else:
             return connection
     raise ProxyUnreachable(f"the proxy {proxy} cannot be reached ({reason})")
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _request(proxy: Proxy, host: str, port: int) -> bytes:
