@@ -22,6 +22,9 @@ from node.doctor.patient import Instruments, Patient
 NOT_FOR_NODES = {"data_dir", "json_output"}
 """Flags that say which node, and how to tell what is found; not what to examine it with."""
 
+STARTERS = ("up", "join")
+"""Commands that run a node; `join` is followed by a ticket, which is not looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -66,14 +69,15 @@ def flags_of(command: str) -> tuple[dict[str, Any], str | None] | None:
     """Settings and --config that a running node was started with; None when they cannot be read."""
     try:
         words = shlex.split(command)
-        words = words[words.index("up") + 1 :]
+        start = min(words.index(verb) for verb in STARTERS if verb in words)
     except ValueError:
         return None
     parser = _QuietParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
+    parser.add_argument("ticket", nargs="?")
     add_setting_flags(parser)
     try:
-        args = parser.parse_args(words)
+        args = parser.parse_args(words[start + 1 :])
     except ValueError:
         return None
     return raw_settings(args), args.config
