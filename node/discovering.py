@@ -5,6 +5,7 @@ from __future__ import annotations
 from coordinator.registry.registry import Registry
 from dht.announcer import EdgeAnnouncer
 from dht.bootstrap import Bootstrap
+from dht.defences import CLOSED, OPEN
 from dht.directory import Directory
 from dht.edge_client import EdgeClient
 from dht.kademlia import KademliaDirectory
@@ -104,6 +105,7 @@ def _build_table(base: Base) -> KademliaDirectory:
         tasks=base.tasks,
         rng=base.rng,
         vet=base.trust.vet,
+        defences=CLOSED if base.trust.closed else OPEN,
     )
 
 
