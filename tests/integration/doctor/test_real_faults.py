@@ -28,7 +28,6 @@ from node.doctor.finding import Finding, ok
 from node.doctor.folder import AREA as FOLDER
 from node.doctor.folder import DISK
 from node.doctor.grants import AREA as GRANTS
-from node.doctor.graphics import AREA as GRAPHICS
 from node.doctor.graphics import judge_graphics, look_at
 from node.doctor.intake import Asked, admit
 from node.doctor.listening import AREA as PORTS
@@ -40,6 +39,7 @@ from node.doctor.proxy import AREA as PROXY
 from node.doctor.reach import REACH, RELAYS
 from node.doctor.settings import AREA as SETTINGS
 from node.hardware.gpu_nvidia import probe_nvidia
+from node.hardware.hardware import Accelerators
 from tests.fakes.certificates import certify
 from tests.fakes.knobs import Knobs
 from tests.fakes.openai_server import FakeOpenAI
@@ -330,12 +330,12 @@ def test_a_graphics_driver_updated_under_its_module(tmp_path: Path) -> None:
     expect(worst(judge_graphics(facts)), "problem", "module 550.54.14", "restart the machine")
 
 
-async def test_a_driver_whose_library_is_missing(tmp_path: Path) -> None:
+def test_a_driver_whose_library_is_missing(tmp_path: Path) -> None:
     version = tmp_path / "proc/driver/nvidia/version"
     version.parent.mkdir(parents=True)
     version.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22\n")
-    patient = make_patient(tmp_path / "data", root=tmp_path)
-    expect(await find(GRAPHICS, patient), "problem", "library does not answer", "--gpus all")
+    found = judge_graphics(look_at(tmp_path, Accelerators))
+    expect(worst(found), "problem", "library does not answer", "--gpus all")
 
 
 async def test_a_check_that_hangs_or_breaks_does_not_hold_up_the_others(tmp_path: Path) -> None:
