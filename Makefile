@@ -58,6 +58,7 @@ chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that doe
 	$(BIN)/python -m chaos.assignment_churn
 	$(BIN)/python -m chaos.deaths
 	$(BIN)/python -m chaos.revocation
+	$(BIN)/python -m chaos.dht_attack
 	$(BIN)/python -m chaos.nat_kinds
 	$(BIN)/python -m chaos.reach
 	$(BIN)/python -m chaos.first_job
