@@ -167,13 +167,21 @@ class Exchange:
     def _check(self, link: Link, remaining: float, data: bytes) -> None:
         try:
             signed = open_node(data, self._mesh_id, self._clock.wall())
-            self._vet(signed.record.node_id, signed.record.grants)
         except (WireError, RecordRejected) as error:
-            self.refused += 1
-            log.debug("refused a record from %s: %s", link.peer[:8], error)
+            self._refuse(link, error)
+            return
+        try:
+            self._vet(signed.record.node_id, signed.record.grants)
+        except RecordRejected as error:
+            self._table.turn_away(signed.record)
+            self._refuse(link, error)
             return
         if signed.record.node_id == self._own:
             self._hearer.outdone(signed.record.seq)
             return
         verdict = self._table.offer(signed, remaining, self._clock.now())
         self._hearer.learned(signed.record.node_id, verdict, link)
+
+    def _refuse(self, link: Link, error: Exception) -> None:
+        self.refused += 1
+        log.debug("refused a record from %s: %s", link.peer[:8], error)

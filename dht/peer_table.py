@@ -112,6 +112,11 @@ class PeerTable:
         entry.signed, entry.first_seen, entry.expires, entry.lost = signed, now, expires, False
         return "refreshed" if same else "changed"
 
+    def turn_away(self, record: NodeRecord) -> None:
+        """A node's own record shows that it takes no part here: do not fetch that one again."""
+        if record.node_id not in self._entries:
+            self._remember(record.node_id, record.seq)
+
     def renew(self, node: NodeId, seq: int, remaining: float, now: float) -> None:
         """A peer believes the record held here for longer: so may this node, within its ttl."""
         entry = self._entries.get(node)

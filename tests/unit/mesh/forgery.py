@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import msgpack
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.capability import NodeRecord, Role
 from mesh.identity.grants import Grant, encode_grant, issue_grant
@@ -140,11 +141,6 @@ class World:
         """Ways to forge what `make` (`node_record` or `table_record`) signs."""
         good, newer = make(self.victim), make(self.victim, seq=NEWEST + 7)
         mine = make(self.attacker, grants=self.shown(self.victim))
-        foreign = encode_grant(grant_for(self.other, self.other.mesh_id, self.attacker, "worker"))
-        own_root = encode_grant(grant_for(self.other, self.mesh_id, self.attacker, "worker"))
-        by_stranger = encode_grant(
-            grant_for(self.attacker, self.mesh_id, self.attacker, "worker", issuer=self.chain)
-        )
         return [
             lambda rng: flip(good, rng),
             lambda rng: flip(newer, rng),
@@ -156,22 +152,38 @@ class World:
             lambda rng: make(self.victim, seq=rng.randint(1, NEWEST)),
             lambda rng: make(self.victim, seq=NEWEST + 9, at=NOW - DAY - rng.uniform(1, 1e6)),
             lambda rng: make(self.victim, seq=NEWEST + 9, mesh_id=self.other.mesh_id),
-            lambda rng: make(self.attacker, seq=rng.randint(1, 99)),
-            lambda rng: make(self.attacker, grants=self.shown(self.victim)),
-            lambda rng: make(self.attacker, grants=(rng.choice([foreign, own_root, by_stranger]),)),
-            lambda rng: make(self.attacker, grants=(flip(self.shown(self.victim)[0], rng),)),
-            lambda rng: make(self.attacker, grants=(self.unsigned_grant(rng),)),
+            lambda rng: make(sybil(rng)),
+            lambda rng: make(sybil(rng), grants=self.shown(self.victim)),
+            lambda rng: make(sybil(rng), grants=(flip(self.shown(self.victim)[0], rng),)),
+            lambda rng: self.with_grant(make, rng, self.other, self.other.mesh_id),
+            lambda rng: self.with_grant(make, rng, self.other, self.mesh_id),
+            lambda rng: self.with_grant(make, rng, self.attacker, self.mesh_id, self.chain),
+            lambda rng: self.with_unsigned_grant(make, rng),
             lambda rng: make(self.removed, seq=NEWEST + rng.randint(1, 99)),
             lambda rng: make(self.lapsed, seq=NEWEST + rng.randint(1, 99)),
             lambda rng: make(self.stripped, seq=NEWEST + rng.randint(1, 99)),
         ]
 
-    def unsigned_grant(self, rng: Random) -> bytes:
-        """A grant that names the root's key and that the root has not signed."""
-        drawn = grant_for(self.attacker, self.mesh_id, self.attacker, "worker")
-        return encode_grant(
-            replace(drawn, issuer_key=self.root.public_key, signature=rng.randbytes(64))
+    def with_grant(
+        self,
+        make: Callable[..., bytes],
+        rng: Random,
+        root: SigningKey,
+        mesh_id: MeshId,
+        issuer: Grant | None = None,
+    ) -> bytes:
+        """A record of a fresh identity with a grant that this mesh's root has no part in."""
+        key = sybil(rng)
+        return make(
+            key, grants=(encode_grant(grant_for(root, mesh_id, key, "worker", issuer=issuer)),)
         )
+
+    def with_unsigned_grant(self, make: Callable[..., bytes], rng: Random) -> bytes:
+        """A grant that names the root's key and that the root has not signed."""
+        key = sybil(rng)
+        drawn = grant_for(self.attacker, self.mesh_id, key, "worker")
+        posing = replace(drawn, issuer_key=self.root.public_key, signature=rng.randbytes(64))
+        return make(key, grants=(encode_grant(posing),))
 
     def list_forgeries(self) -> list[Forge]:
         """Ways to forge lists of revocations."""
@@ -209,6 +221,11 @@ class World:
             signed(self.coordinator, self.chain, at=NOW + 2 * DAY),
             signed(self.attacker, replace(stolen, node_id=self.attacker.node_id)),
         ]
+
+
+def sybil(rng: Random) -> NodeKey:
+    """One of the identities that an attacker makes by the thousand."""
+    return NodeKey(Ed25519PrivateKey.from_private_bytes(rng.randbytes(32)))
 
 
 def forged(ways: list[Forge], count: int, seed: int) -> Iterator[tuple[int, bytes]]:

@@ -25,6 +25,7 @@ from dht.exchange import Exchange
 from dht.peer_table import PeerTable, Verdict
 from dht.table_server import TableServer
 from mesh.errors import WireError
+from mesh.identity.grants import encode_grant
 from mesh.identity.revocations import Sentence
 from mesh.identity.trust import Trust
 from mesh.ids import NodeId, node_id_of
@@ -34,7 +35,7 @@ from mesh.wire import dht as dht_wire
 from mesh.wire.discovery import Records
 from mesh.wire.revocation import Lists
 from node.revoking import Revoking
-from tests.unit.mesh.forgery import NEWEST, NOW, World, forged
+from tests.unit.mesh.forgery import NEWEST, NOW, World, forged, grant_for
 
 WORLD = World()
 PEERS = [NodeId(f"{number:040x}") for number in range(400)]
@@ -260,3 +261,16 @@ async def test_a_check_that_is_missing_is_noticed(
 ) -> None:
     monkeypatch.setattr(where, name, wrong)
     assert await accepted(kind, 400, tmp_path) != set()
+
+
+async def test_a_strangers_record_is_not_fetched_again_and_a_later_members_one_is_taken(
+    tmp_path: Path,
+) -> None:
+    checks = NodeRecordChecks(tmp_path)
+    stranger = WORLD.node_record(WORLD.attacker, seq=3)
+    assert not await checks.offer(1, stranger)
+    refused = checks.exchange.refused
+    assert not await checks.offer(2, stranger)
+    assert checks.exchange.refused == refused, "dropped before its signature was looked at"
+    granted = encode_grant(grant_for(WORLD.root, WORLD.mesh_id, WORLD.attacker, "worker"))
+    assert await checks.offer(3, WORLD.node_record(WORLD.attacker, seq=4, grants=(granted,)))
