@@ -93,6 +93,8 @@ class RelaySeats:
             log.info("relay lost node=%s", link.peer)
             self._leave(link.peer)
             self._on_change()
+        if up:
+            self._balks.pop(link.peer, None)  # it could not be dialled, but it is back
         if not up or "relay" in link.roles:
             self._changed.set()
 
