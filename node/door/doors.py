@@ -72,7 +72,7 @@ class Doors:
         """What the owner should know."""
         holder = self._holder
         missing = holder is not None and holder.held is None
-        return f"no public door: {holder.reason}" if holder is not None and missing else ""
+        return f"no public door yet: {holder.reason}" if holder is not None and missing else ""
 
     def counters(self) -> Mapping[str, float]:
         """Figures for /metrics, by name."""

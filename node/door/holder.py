@@ -172,16 +172,22 @@ class DoorHolder:
         for node, addresses in self._candidates():
             try:
                 held = await self._ask(node, addresses)
-            except (LinkError, WireError, StorageError, TimeoutError) as error:
-                reasons.append(f"{node[:8]}: {str(error) or 'it does not answer'}")
+            except TimeoutError:
+                if self._holds_at(node):  # a busy keeper has not taken the name back
+                    return True
+                reasons.append(f"{node[:8]}: it does not answer")
                 continue
-            if self.held is None or held.url != self.held.url:
-                log.info("the public door is open url=%s keeper=%s", held.url, node)
-            self.held, self.reason = held, ""
-            self._links.pin(node)
+            except (LinkError, WireError, StorageError) as error:
+                reasons.append(f"{node[:8]}: {error}")
+                continue
+            self._hold(held)
             return True
         self._lose("; ".join(reasons) or "no node that keeps a door is known yet")
         return False
+
+    def _holds_at(self, node: NodeId) -> bool:
+        held = self.held
+        return held is not None and held.keeper == node and self._links.get(node) is not None
 
     async def _ask(self, node: NodeId, addresses: Sequence[str]) -> Held:
         """Raises LinkError, WireError, StorageError or TimeoutError."""
@@ -218,6 +224,14 @@ class DoorHolder:
         keeper = None if self.held is None else self.held.keeper
         relays.sort(key=lambda peer: _rank(peer, keeper))
         return [(peer.record.node_id, peer.record.addresses) for peer in relays[:MAX_ASKED]]
+
+    def _hold(self, held: Held) -> None:
+        before, self.held, self.reason = self.held, held, ""
+        if before is None or before.url != held.url:
+            log.info("the public door is open url=%s keeper=%s", held.url, held.keeper)
+        if before is not None and before.keeper != held.keeper:
+            self._links.pin(before.keeper, False)
+        self._links.pin(held.keeper)
 
     def _lose(self, reason: str) -> None:
         held, self.held, self.reason = self.held, None, reason
