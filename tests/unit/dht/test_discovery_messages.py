@@ -64,6 +64,7 @@ requests = st.one_of(
         st.none() | node_ids,
         st.integers(0, dht.MAX_PAGE),
         st.booleans(),
+        st.none() | keys,
     ),
     st.builds(dht.Store, selves, items),
 )

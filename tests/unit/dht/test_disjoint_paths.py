@@ -21,7 +21,7 @@ Say = Callable[[Contact, bytes], Sequence[Contact]]
 
 
 def random_contact(rng: Random, host: str = "") -> Contact:
-    addresses = (f"tcp://{host}:1",) if host else ()
+    addresses: tuple[str, ...] = (f"tcp://{host}:1",) if host else ()
     network = network_of(addresses[0]) if host else None
     return Contact(NodeId(f"{rng.getrandbits(160):040x}"), addresses, network=network)
 
