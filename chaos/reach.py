@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -44,6 +45,8 @@ ADDRESS_SECONDS = 30.0
 DEMOS = 2
 """Homes with the demo model, whose answers go on elsewhere: the last home asks them."""
 STREAM_TOKENS = 90
+IP_ADDRESSES: Final = slice(26, 34)
+"""Source and target in an Ethernet frame with IPv4."""
 SETTLE_SECONDS = 60.0
 """For nodes to have two relays, also after one died and came back."""
 
@@ -203,18 +206,13 @@ async def _story(client: Site) -> Told:
 
 
 async def busiest(relays: list[Site], client: Site) -> Site:
-    """The relay that exchanges most with a home just now."""
+    """The relay that exchanges most packets with a home just now: one carries a stream."""
     with ExitStack() as stack:
         captures = [stack.enter_context(Capture(site.host.namespace)) for site in relays]
-        await asyncio.sleep(0.5)
-    address = client.outside.encode()
-    sizes = [sum(len(f) for f in c.frames if _names(f, address)) for c in captures]
-    return relays[sizes.index(max(sizes))]
-
-
-def _names(frame: bytes, address: bytes) -> bool:
-    packed = bytes(int(part) for part in address.split(b"."))
-    return packed in frame[26:34]
+        await asyncio.sleep(1.0)
+    address = socket.inet_aton(client.outside)
+    packets = [sum(address in frame[IP_ADDRESSES] for frame in each.frames) for each in captures]
+    return relays[packets.index(max(packets))]
 
 
 async def change_address(one: Site, other: Site, tally: Tally) -> None:
