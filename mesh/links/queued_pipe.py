@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 
 from mesh.links.pipe import CLOSE_PATIENCE, PIPE_HIGH_WATER, PIPE_LOW_WATER, PipeReceiver
@@ -11,7 +12,7 @@ WRITE_SIZE = 64 * 1024
 """Bytes given to the library at once, unless a single write was larger."""
 
 
-class QueuedPipe:
+class QueuedPipe(ABC):
     """Most of `mesh.links.pipe.Pipe`. Its maker spawns `write_all` and `read_all` once."""
 
     def __init__(self, remote: str, source: str) -> None:
@@ -31,21 +32,21 @@ class QueuedPipe:
 
     # ── for the library in question ─────────────────────────────────────────────────────────────
 
+    @abstractmethod
     async def _receive(self) -> bytes:
         """The next bytes; none at the end. May raise what the library raises."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _send(self, data: bytes) -> None:
         """May raise what the library raises."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _finish(self) -> None:
         """All was sent, or sending failed: end it. May raise what the library raises."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cut(self) -> None:
         """End what lies beneath now. Harmless when it has ended."""
-        raise NotImplementedError
 
     # ── Pipe ────────────────────────────────────────────────────────────────────────────────────
 
