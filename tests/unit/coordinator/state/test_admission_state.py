@@ -170,6 +170,22 @@ def test_a_second_ticket_adds_roles(book: Book) -> None:
     assert member is not None and member.roles == ("coordinator", "gateway", "worker")
 
 
+def test_the_checks_go_red_when_the_past_and_the_revoked_are_let_in(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deliberate bugs: an end is not looked at; nobody counts as revoked."""
+    book.invite(9)
+    book.do(RevokeNode(node(1), NOW + 365 * DAY, ADMIN))
+    late = NOW + DAY + 1
+    assert [book.redeem(node(1)), book.redeem(node(2), at=late)] == ["revoked", "expired"]
+    redeem = rules.redeem
+    monkeypatch.setattr(rules, "_is_revoked", lambda connection, who: False)
+    monkeypatch.setattr(
+        changes, "redeem", lambda connection, change, at: redeem(connection, change, NOW)
+    )
+    assert [book.redeem(node(1)), book.redeem(node(2), at=late)] == ["", ""]
+
+
 def test_a_revoked_node_is_out_for_good(book: Book) -> None:
     book.invite(5)
     book.redeem(node(1))
@@ -205,6 +221,7 @@ def test_what_can_be_filled_is_bounded(book: Book, monkeypatch: pytest.MonkeyPat
     for name in ("MAX_INVITES", "MAX_MEMBERS", "MAX_REVOKED_NODES"):
         monkeypatch.setattr(rules, name, 1)
     assert [book.invite(9), book.invite(9), book.invite(9, OTHER)] == ["", "exists", "full"]
+    assert book.do(AddInvite(OTHER, ("worker",), 1, NOW + 31 * DAY, ADMIN)) == "wrong"
     assert [book.redeem(node(number)) for number in (1, 2)] == ["", "full"]
     revoked = [book.do(RevokeNode(node(n), NOW + DAY, ADMIN)) for n in (3, 3, 4)]
     assert revoked == ["", "", "full"]
