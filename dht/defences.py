@@ -16,9 +16,9 @@ class Defences:
 
     paths: int = 3
     """Look-ups side by side that share no node (S/Kademlia, Baumgart and Mies 2007)."""
-    votes: int = 4
+    votes: int = 5
     """Holders inside the key's region that are heard before a search ends. With 40 % of all nodes
-    hostile all four are in 2 of 100 searches; each further one costs a request."""
+    hostile all five are in 1 of 100 searches; each further one costs a request."""
     enough: int = 3
     """Holders after which a search does not wait longer for the rest than it took so far."""
     regions: bool = True
@@ -36,9 +36,9 @@ class Defences:
 
 
 OPEN = Defences()
-CLOSED = Defences(bucket=None, table=None, lookup=None)
-"""Where every node has a grant an identity is not free: networks are not counted, so that a mesh
-may live in one data centre."""
+CLOSED = Defences(paths=1, votes=2, enough=1, bucket=None, table=None, lookup=None)
+"""Where every node has a grant an identity is not free, and can be taken back: networks are not
+counted, so that a mesh may live in one data centre, and a search ends with two holders."""
 NONE = Defences(
     paths=1,
     votes=2,

@@ -20,8 +20,8 @@ from dht.path import Path
 from dht.routing import K
 from mesh.ids import NodeId
 
-ALPHA = 4
-"""Requests in flight: the paper's 3, and one more since ours may have to dial first."""
+ALPHA = 5
+"""Requests in flight: as many as the holders that end a search, or it would take two rounds."""
 MAX_REQUESTS = 120
 """Requests one look-up may make, whatever its peers name; each path has an equal share."""
 BESIDE = 3

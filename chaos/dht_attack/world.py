@@ -31,7 +31,7 @@ from mesh.wire.dht_records import (
 )
 
 MESH = MeshId("ad" * 20)
-KNOWN = 0.3
+KNOWN = 0.7
 """Share of the other honest nodes that each has heard of, besides the nearest to it."""
 NEAREST = 20
 FIND_TIMEOUT = 15.0

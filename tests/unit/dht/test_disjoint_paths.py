@@ -135,4 +135,4 @@ def test_it_is_heard_everywhere_when_each_path_has_a_vote_or_an_end() -> None:
         lookup.vote(contact.node)
         voted.add(lookup.place_of(contact.node))
     assert lookup.heard_everywhere
-    assert lookup.votes == len(asked) == 4
+    assert lookup.votes == len(asked) == 5
