@@ -19,7 +19,7 @@ class Defences:
     votes: int = 5
     """Holders inside the key's region that are heard before a search ends. With 40 % of all nodes
     hostile all five are in 1 of 100 searches; each further one costs a request."""
-    enough: int = 3
+    enough: int = 4
     """Holders after which a search does not wait longer for the rest than it took so far."""
     regions: bool = True
     """Store in the whole region of a key, and enter it at other places than the key."""

@@ -65,8 +65,8 @@ async def test_the_newest_word_of_a_node_counts_wherever_it_came_from() -> None:
 
 def test_a_search_ends_with_enough_votes_and_not_before() -> None:
     one = gathering()
-    assert one.stop_at(2, now=0.1) is None
-    assert one.stop_at(3, now=0.2) == 0.4
+    assert one.stop_at(3, now=0.1) is None
+    assert one.stop_at(4, now=0.2) == 0.4
     assert one.stop_at(4, now=0.3) == 0.4
     assert one.stop_at(5, now=0.3) == -math.inf
     assert gathering(limit=5_000).stop_at(9, now=0.1) is None
