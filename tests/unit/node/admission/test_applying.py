@@ -70,7 +70,7 @@ class ScriptedLink:
         self._answer = answer
 
     def open(self, kind: StreamKind, *, priority: Priority = Priority.CHUNK) -> Stream:
-        raise NotImplementedError
+        raise AssertionError("whoever applies makes calls only")
 
     async def call(self, kind: StreamKind, request: bytes, *, timeout: float) -> bytes:
         assert kind is StreamKind.ADMISSION and decode_request(request) == SECRET
