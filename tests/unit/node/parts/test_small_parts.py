@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from mesh.identity.mesh import mesh_of_network
+from node.config_values import BadValue
 from node.hardware.hardware import Accelerator, Disk, Hardware, Memory, Network, Processor
 from node.hardware.summary import summarise
 from node.memory_cap import MemoryCap
-from node.network import resolve_network
+from node.network import is_closed, is_founded, parse_network, resolve_network
 
 GIB = 2**30
 
@@ -19,6 +20,19 @@ def test_forty_hex_digits_are_a_founded_mesh_and_all_else_a_name() -> None:
     assert resolve_network("home") == mesh_of_network("home")
     assert resolve_network("home") != resolve_network("office")
     assert resolve_network(mesh_id[:-1]) == mesh_of_network(mesh_id[:-1])
+
+
+def test_a_founded_mesh_is_closed_unless_its_name_says_open() -> None:
+    mesh_id = "0123456789abcdef" * 2 + "01234567"
+    assert is_closed(mesh_id) and is_founded(mesh_id)
+    opened = parse_network(f" {mesh_id}+open ")
+    assert is_founded(opened) and not is_closed(opened)
+    assert resolve_network(opened) == mesh_id, "one mesh, whoever takes strangers in it"
+    assert not is_founded("home") and not is_closed("home")
+    assert parse_network("home") == "home"
+    for wrong in ("home+open", f"{mesh_id}+closed", f"{mesh_id}+open+open", "+open", "", None):
+        with pytest.raises(BadValue):
+            parse_network(wrong)
 
 
 @pytest.mark.parametrize(("most", "exceeded"), [(None, False), (1, True), (2**50, False)])
