@@ -1,4 +1,4 @@
-"""The ends of `benchmarks.relay` and `benchmarks.punching`: a relay, a server, and a client.
+"""The ends of `chaos.relay_speed` and `chaos.hole_punching`: a relay, a server, and a client.
 
 Each is a link pool in a process of its own that reads questions as lines of JSON; clients measure.
 """

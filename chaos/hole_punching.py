@@ -1,4 +1,4 @@
-"""How often, and how fast, a relayed link becomes a direct one: `python -m benchmarks.punching`.
+"""How often, and how fast, a relayed link becomes a direct one: `python -m chaos.hole_punching`.
 
 Two homes behind routers of two kinds, and a relay that tells each which outside address its UDP
 has. Every try is a new client: a new key, a new port, a new hole.
@@ -12,10 +12,10 @@ import sys
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.relay import End
 from chaos.nat_lab import LabHost, NatLab
 from chaos.nat_rules import NatKind
 from chaos.network_lab import enter
+from chaos.relay_speed import End
 
 CONE, SYMMETRIC, NOUDP = NatKind.CONE, NatKind.SYMMETRIC, NatKind.NOUDP
 CARRIER: Final = "double cone"
@@ -97,7 +97,7 @@ def missed(report: dict[str, dict[str, Any]]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--times", type=int, default=20, help="tries of each pair")
-    enter("benchmarks.punching", sys.argv[1:], routers=True)
+    enter("chaos.hole_punching", sys.argv[1:], routers=True)
     times = parser.parse_args().times
     report = {f"{one} - {other}": measure(one, other, times) for one, other in PAIRS}
     late = missed(report)

@@ -1,4 +1,4 @@
-"""A link through a relay against a direct one: throughput, latency. `python -m benchmarks.relay`.
+"""A link through a relay against a direct one: throughput, latency. `python -m chaos.relay_speed`.
 
 Client, relay and server are processes on machines of their own in a lab of namespaces: as fast as
 this machine goes, with all cables at 50 Mbit/s, and with 10 ms on every cable.
@@ -140,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    enter("benchmarks.relay", sys.argv[1:], routers=True)
+    enter("chaos.relay_speed", sys.argv[1:], routers=True)
     args = parser.parse_args()
     report = {case.name: measure(case, args.rounds, args.seconds) for case in CASES}
     late = missed(report)
