@@ -62,6 +62,8 @@ chaos: setup  ## the long runs of docs/chaos.md, two hours on a machine that doe
 	$(BIN)/python -m chaos.nat_kinds
 	$(BIN)/python -m chaos.reach
 	$(BIN)/python -m chaos.first_job
+	$(BIN)/python -m chaos.relay_speed
+	$(BIN)/python -m chaos.hole_punching
 
 chaos-quick: setup  ## a small version of each
 	$(BIN)/python -m chaos.quick
