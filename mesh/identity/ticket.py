@@ -83,8 +83,7 @@ def encode_ticket(ticket: Ticket) -> str:
     if len(body) > MAX_BODY:
         raise WireError(f"a ticket holds at most {MAX_BODY} bytes: name fewer addresses")
     sealed = bytes([_VERSION]) + len(body).to_bytes(2) + body
-    text = base64.b32encode(sealed + _checksum(sealed)).decode("ascii")
-    return PREFIX + text.rstrip("=").lower()
+    return PREFIX + _base32(sealed + _checksum(sealed))
 
 
 def decode_ticket(text: str) -> Ticket:
@@ -115,7 +114,9 @@ def _body(text: str) -> bytes:
     if len(data) < _HEAD + size + _CHECK:
         raise RecordRejected(_CUT)
     sealed, check = data[: _HEAD + size], data[_HEAD + size :]
-    if check != _checksum(sealed):  # no secret: it guards against slips, not against people
+    # No secret: the checksum guards against slips, not against people. The last letter may hold
+    # bits that no byte has.
+    if check != _checksum(sealed) or _base32(data) != text.lower():
         raise RecordRejected(_MISTYPED)
     return sealed[_HEAD:]
 
@@ -123,6 +124,10 @@ def _body(text: str) -> bytes:
 def _looks_whole(text: str) -> bool:
     """Whether only signs that base32 does not have are wrong, not the number of them."""
     return len(text) % 8 in (0, 2, 4, 5, 7)
+
+
+def _base32(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
 
 
 def _checksum(sealed: bytes) -> bytes:

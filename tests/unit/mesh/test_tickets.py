@@ -67,6 +67,11 @@ def test_a_wrong_letter_is_noticed(place: int, letter: str) -> None:
         assert "mistyped" in words or "cut off" in words
 
 
+def test_every_other_last_letter_is_noticed() -> None:
+    for letter in set("abcdefghijklmnopqrstuvwxyz234567") - {LINE[-1]}:
+        assert "mistyped" in reject(LINE[:-1] + letter)
+
+
 def test_signs_that_cannot_be_there_are_a_slip() -> None:
     assert "mistyped" in reject(LINE[:40] + "1" + LINE[41:])
     assert "newer release" in reject(PREFIX + "b" + LINE[len(PREFIX) + 1 :])
