@@ -30,6 +30,7 @@ KINDS: Final = {
     "cone-b": NatKind.CONE,
     "symmetric": NatKind.SYMMETRIC,
     "noudp": NatKind.NOUDP,
+    "carrier": NatKind.CONE,
     "office": NatKind.PROXY,
 }
 WITHOUT: Final = ("--roles", "gateway")

@@ -26,6 +26,8 @@ MESH_PORT, HTTP_PORT = 443, 8443
 """Of public nodes: what an office's proxy lets through."""
 STARTED_AT_ONCE = 3
 DEMO = ("--engine", "demo", "--demo-rate", "20")
+CARRIED = frozenset({"carrier"})
+"""Homes whose router is behind a carrier's router of the same kind."""
 POLL_SECONDS = 0.25
 MIN_RELAYS = 2
 
@@ -298,7 +300,8 @@ async def _private(
     kind: NatKind,
     words: Sequence[str],
 ) -> Site:
-    home = lab.add_home(name, kind)
+    carrier = lab.add_carrier(f"{name}-outer", kind) if name in CARRIED else None
+    home = lab.add_home(name, kind, inside=carrier)
     host = home.add_host(name)
     engine = await stack.enter_async_context(LabEngine(host))
     proxy = None
