@@ -36,10 +36,10 @@ def test_the_same_provider_fills_a_bucket_without_defences() -> None:
 
 
 def test_liars_who_offer_the_model_themselves_do_not_end_the_search() -> None:
-    name = "random 40 %, decoys"
-    defended, bare = run(attack(name), SMALL, OPEN), run(attack(name), SMALL, NONE)
+    liars, size = attack("random 40 %, decoys"), Size(60, providers=4, askers=8, lookups=32)
+    defended, bare = (run(liars, size, each, seed=2) for each in (OPEN, NONE))
     assert defended["succeeded_percent"] >= LEAST
-    assert bare["succeeded_percent"] < defended["succeeded_percent"]
+    assert bare["succeeded_percent"] < LEAST
 
 
 def test_no_forged_or_replayed_record_is_held() -> None:
