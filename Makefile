@@ -19,7 +19,7 @@ demo: setup  ## start a small mesh of real daemons and send generations through 
 	$(BIN)/electrons demo
 
 test: setup  ## the whole default test suite
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
 slow: setup  ## the tests that need minutes, or engines from the extras
 	$(BIN)/python -m pytest -q -m slow

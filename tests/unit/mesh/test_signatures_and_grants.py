@@ -59,6 +59,7 @@ def check(grant: Grant, node: NodeKey = NODE, now: float = NOW) -> tuple[Role, .
         ("record", MESH, b"datb", NODE),
         ("record", MESH, b"data", STRANGER),
     ],
+    ids=["purpose", "mesh", "payload", "signer"],
 )
 def test_a_signature_is_worthless_elsewhere(
     purpose: str, mesh_id: MeshId, payload: bytes, signer: NodeKey
