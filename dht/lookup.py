@@ -80,7 +80,7 @@ class Lookup:
     @property
     def done(self) -> bool:
         """True when the k nearest that can be had have answered."""
-        if self._due or self._open_paths():
+        if self._due or (self._open_paths() and not self._may_suffice()):
             return False
         return bool(self._answered) or not self._overdue
 
