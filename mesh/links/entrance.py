@@ -239,6 +239,8 @@ class Entrance:
             self._reception.refuse_applicant(hello, source)
         else:
             self._admit(hello, _facts(hello, hello.node_id, hello.link_number, relayed), began)
+            if not relayed:  # its relay has asked the same of it
+                self._reception.refuse_crowd(hello, source)
 
     def _admit(self, hello: Hello, facts: LinkFacts, began: float) -> None:
         """Raises Refused for peers that may not come in."""

@@ -20,6 +20,7 @@ from mesh.links.admission_rule import (
 )
 from mesh.links.applicants import Applicants
 from mesh.links.handshake import Refused
+from mesh.links.newcomers import Newcomers
 from mesh.wire.frames import PROTOCOL_VERSIONS, GoawayCode
 from mesh.wire.hello import Hello
 
@@ -89,6 +90,7 @@ class Reception:
         self.boot = boot
         self.trust = trust or Trust(mesh_id, wall=clock.wall)
         self.applicants = Applicants()
+        self._newcomers = Newcomers()
         self.admits = False
         """Whether this node serves those who ask to be admitted."""
         self.rebuffs: deque[Rebuff] = deque(maxlen=MAX_REBUFFS)
@@ -134,6 +136,13 @@ class Reception:
         credentials = trust.weigh(node, hello.grants)
         removed = trust.removed(node)
         _enforce(decide_link(credentials, removed=removed, closed=trust.closed))
+
+    def refuse_crowd(self, hello: Hello, source: str) -> None:
+        """Raises Refused for one of many strangers that come from one network at once."""
+        if self.trust.weigh(hello.node_id, hello.grants).member:
+            return
+        if not self._newcomers.admit(hello.node_id, source, self._clock.now()):
+            raise Refused(GoawayCode.BUSY, "many new nodes came from your network: try again later")
 
     def refuse_applicant(self, hello: Hello, source: str) -> None:
         """Raises Refused for a peer that may not even ask to be admitted."""

@@ -316,3 +316,17 @@ async def test_a_good_grant_gives_the_role(make_pool: MakePool) -> None:
     assert link.roles == ("coordinator",)
     pool.revoke(())
     assert link.standing.granted == {"coordinator"}
+
+
+async def test_a_crowd_of_new_identities_is_slowed_down(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loopback is not limited; here it counts as some network of the Internet."""
+    monkeypatch.setattr("mesh.links.newcomers.is_inside", lambda host: False)
+    monkeypatch.setattr("mesh.links.newcomers.BURST", 2.0)
+    hub = await make_pool()
+    first, second, third = [await make_pool(listen=None) for _ in range(3)]
+    await first.connect(hub.node_id, hub.addresses)
+    await second.connect(hub.node_id, hub.addresses)
+    with pytest.raises(DialError, match="many new nodes"):
+        await third.connect(hub.node_id, hub.addresses)
