@@ -33,7 +33,7 @@ def electrons(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The data folder of one running node, for all tests of this file."""
     folder = tmp_path_factory.mktemp("node") / "data"
-    flags = ("--engine", "demo", "--roles", "gateway,worker,relay", "--alias", "gpt-4o-mini=demo")
+    flags = ("--engine", "demo", "--roles", "gateway,worker,storage", "--alias", "gpt-4o-mini=demo")
     command = [*COMMAND, "up", "--json", "--data-dir", str(folder), *ALONE, *flags]
     with (
         (folder.parent / "log").open("w") as log,
@@ -58,7 +58,7 @@ def test_status_shows_the_node(folder: str) -> None:
     assert "cores" in lines["hardware"]
     assert lines["not"].split(maxsplit=1) == [
         "built",
-        "relay: not in this release, not advertised",
+        "storage: not in this release, not advertised",
     ]
 
 
@@ -67,7 +67,7 @@ def test_status_as_json_is_what_the_api_says(folder: str) -> None:
     info = read_run_file(Path(folder))
     assert info is not None
     assert answer["node_id"] == info.node_id
-    assert answer["unbuilt_roles"] == ["relay"]
+    assert answer["unbuilt_roles"] == ["storage"]
 
 
 def test_models_and_peers_are_listed(folder: str) -> None:
