@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from dht.defences import CLOSED, OPEN
 from dht.kademlia import KademliaDirectory
 from mesh.capability import ModelRef, NodeRecord, ServedModel
 from mesh.clock import SystemClock
@@ -41,6 +43,9 @@ WARM = 5
 """Look-ups of each asker before it counts as warm, and counted ones."""
 DEAD = 0.3
 FIND_TIMEOUT = 10.0
+DEFENDED = "BENCHMARK_TABLE"
+"""The environment variable that tells the processes what their tables defend against."""
+DEFENCES = {"open": OPEN, "closed": CLOSED}
 
 
 Result = tuple[bool, float, float]
@@ -69,6 +74,7 @@ class BenchNode:
             clock=SystemClock(),
             tasks=self.tasks,
             rng=self.rng,
+            defences=DEFENCES[os.environ.get(DEFENDED, "open")],
         )
 
     async def start(self) -> dict[str, Any]:
@@ -260,7 +266,8 @@ def summary(results: Sequence[Result]) -> dict[str, float]:
     }
 
 
-def measure(count: int) -> dict[str, Any]:
+def measure(count: int, defences: str = "open") -> dict[str, Any]:
+    os.environ[DEFENDED] = defences
     swarm = Swarm(count)
     try:
         figures: dict[str, Any] = {"nodes": count, "grown_s": swarm.grow()}
@@ -283,12 +290,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--mesh", choices=DEFENCES, default="open", help="open: the table defends itself"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         asyncio.run(Worker().serve())
         return
-    figures = measure(arguments.nodes)
+    figures = measure(arguments.nodes, arguments.mesh)
     text = json.dumps(figures, indent=1)
     print(text)
     if arguments.json is not None:
