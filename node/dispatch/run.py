@@ -82,7 +82,7 @@ class MeshRun:
         self._losses = 0
         self._failed: set[NodeId] = set()
         self._cut_off: set[NodeId] = set()
-        """Of these whom only the way to was lost: a relay may have died, and another leads there."""
+        """Of these the ones to whom the way was lost: another relay may lead there."""
         self._refusals: set[str] = set()
         """Why workers did not want the job; codes we do not know are kept, at most one a worker."""
         self._eta = 1.0

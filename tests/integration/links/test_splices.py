@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -14,14 +15,21 @@ from mesh.links.splice import Splice
 from mesh.links.tcp import dial_tcp, listen_tcp
 
 SIZE = 4 * 1024 * 1024
+End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def note(
+    arrived: asyncio.Queue[End], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    arrived.put_nowait((reader, writer))
 
 
 @dataclass
 class Spliced:
     """Two outside ends, and the splice between the other two."""
 
-    left: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    right: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    left: End
+    right: End
     splice: Splice
     sizes: list[int] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,14 +40,8 @@ async def spliced() -> AsyncIterator[Spliced]:
     async with contextlib.AsyncExitStack() as stack:
         ends, pipes = [], []
         for _ in range(2):
-            arrived: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
-                asyncio.Queue()
-            )
-            server = await asyncio.start_server(
-                lambda reader, writer, queue=arrived: queue.put_nowait((reader, writer)),
-                "127.0.0.1",
-                0,
-            )
+            arrived: asyncio.Queue[End] = asyncio.Queue()
+            server = await asyncio.start_server(partial(note, arrived), "127.0.0.1", 0)
             stack.push_async_callback(server.wait_closed)
             stack.callback(server.close)
             port = server.sockets[0].getsockname()[1]

@@ -13,8 +13,10 @@ FLAGS = {
     "--data-dir", "--http", "--mesh", "--join", "--edge", "--network", "--no-mdns", "--roles",
     "--engine", "--model", "--demo-rate", "--slots", "--memory-cap", "--alias", "--access",
     "--json", "--grant", "--models-dir", "--no-assign", "--gpu-memory-cap", "--schedule",
-    "--pause-on-battery", "--pause-on-gpu-use", "--reach", "--no-port-mapping", "--own-node", "--default-privacy",
-    "--door", "--door-domain", "--proxy", "--public-door", "--public-name", "--public-url", "--relay-rate",
+    "--pause-on-battery", "--pause-on-gpu-use", "--reach", "--no-port-mapping",
+    "--own-node", "--default-privacy",
+    "--door", "--door-domain", "--proxy", "--public-door", "--public-name",
+    "--public-url", "--relay-rate",
     "--tls-certificate", "--tls-key", "--no-punch",
 }  # fmt: skip
 
