@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ DIRECT_FIRST = 1.0
 """Seconds a direct connection gets before the proxy is asked as well: many firewalls drop what
 they do not allow, and say nothing."""
 
+MAX_BEYOND = 256
+"""Addresses remembered to which only the proxy led the last time; there it is asked at once."""
+
 
 class Outbound:
     """What a pool dials with. HTTP sessions are made at first use, one per proxy."""
@@ -33,6 +37,7 @@ class Outbound:
         self._tasks = tasks
         self._routes = routes
         self._sessions: dict[Proxy | None, ClientSession] = {}
+        self._beyond: OrderedDict[Address, None] = OrderedDict()
 
     async def dial(self, address: Address) -> Pipe:
         """A pipe to a tcp, ws or wss address. Raises DialError."""
@@ -57,16 +62,18 @@ class Outbound:
 
     async def _dial_both_ways(self, address: Address, proxy: Proxy) -> Pipe:
         """Directly; when that fails or takes long, by the proxy too. The first pipe wins."""
-        dials = {self._tasks.spawn(_outcome(dial_tcp(address)), "dial directly")}
+        direct = self._tasks.spawn(_outcome(dial_tcp(address)), "dial directly")
+        dials = {direct}
         failures: list[str] = []
         asked = False
         try:
             while dials:
-                patience = None if asked else DIRECT_FIRST
+                patience = None if asked else self._patience(address)
                 await asyncio.wait(dials, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 for dial in [dial for dial in dials if dial.done()]:
                     dials.discard(dial)
                     if not isinstance(outcome := dial.result(), DialError):
+                        self._note(address, direct=dial is direct)
                         return outcome
                     failures.append(str(outcome))
                 if not asked:
@@ -78,6 +85,17 @@ class Outbound:
             for dial in dials:
                 dial.add_done_callback(_close_unused)
                 dial.cancel()
+
+    def _patience(self, address: Address) -> float:
+        return 0.0 if address in self._beyond else DIRECT_FIRST
+
+    def _note(self, address: Address, *, direct: bool) -> None:
+        """Remember where only the proxy leads: a relay is dialled once for every circuit."""
+        self._beyond.pop(address, None)
+        if not direct:
+            self._beyond[address] = None
+        while len(self._beyond) > MAX_BEYOND:
+            self._beyond.popitem(last=False)
 
 
 def connector_by(proxy: Proxy | None) -> BaseConnector | None:

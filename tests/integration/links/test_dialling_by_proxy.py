@@ -174,6 +174,26 @@ async def test_a_direct_way_that_hangs_does_not_keep_the_proxy_waiting(
     await assert_echoes(await make_pool(**behind(proxy)), node, f"tcp://{NAME}:{node.port}")
 
 
+async def test_where_only_the_proxy_led_it_is_asked_at_once(
+    make_pool: MakePool, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every circuit through a relay is another connection to the same place."""
+    node = await serving(make_pool)
+
+    async def hang(address: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(outbound, "dial_tcp", hang)
+    monkeypatch.setattr(outbound, "DIRECT_FIRST", 0.05)
+    proxy = await stack.enter_async_context(running(ConnectProxy({NAME: "127.0.0.1"})))
+    pool, address = await make_pool(**behind(proxy)), parse_address(f"tcp://{NAME}:{node.port}")
+    (await pool._outbound.dial(address)).abort()
+    monkeypatch.setattr(outbound, "DIRECT_FIRST", 3600.0)
+    async with asyncio.timeout(10):
+        (await pool._outbound.dial(address)).abort()
+    assert len(proxy.asked) == 2
+
+
 async def test_a_proxy_that_dies_ends_the_link_and_another_comes_up(
     make_pool: MakePool, stack: AsyncExitStack
 ) -> None:
