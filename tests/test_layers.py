@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chaos": frozenset(PACKAGES) - {"tests"},
 }
 LAZY = frozenset(
-    {"async_upnp_client", "llama_cpp", "torch", "uvloop", "pynvml", "zeroconf", "difflib"}
+    {"async_upnp_client", "difflib", "iroh", "llama_cpp", "pynvml", "torch", "uvloop", "zeroconf"}
 )
 """What a function may import: heavy extras, and what would slow the start of every command."""
 

@@ -19,13 +19,6 @@ from mesh.errors import DialError
 from mesh.lifecycle import Tasks
 from mesh.wire.punch import MAX_PLACE
 
-try:
-    import iroh as _iroh
-except ImportError:  # an extra, or no wheel for this machine: relays carry everything
-    iroh: ModuleType | None = None
-else:
-    iroh = _iroh
-
 log = logging.getLogger(__name__)
 
 PIPE, OBSERVE = b"distributed-electrons/pipe/1", b"distributed-electrons/observe/1"
@@ -177,6 +170,7 @@ class QuicEndpoint:
 
 async def open_endpoint(host: str, port: int, tasks: Tasks) -> QuicEndpoint:
     """Bind UDP, at another port where that one is taken. Raises DialError."""
+    iroh = load_iroh()
     if iroh is None:
         raise DialError("the library iroh is not installed: pip install '.[punch]'")
     _hasten(iroh)
@@ -189,6 +183,16 @@ async def open_endpoint(host: str, port: int, tasks: Tasks) -> QuicEndpoint:
         except Exception as error:  # noqa: BLE001 - as above
             log.debug("cannot bind UDP %s: %s", place, error)
     raise DialError("no UDP port can be bound")
+
+
+def load_iroh() -> ModuleType | None:
+    """The library, which takes a tenth of a second to load; None where it is not installed."""
+    try:
+        import iroh
+    except ImportError:  # an extra, or no wheel for this machine: relays carry everything
+        return None
+    module: ModuleType = iroh
+    return module
 
 
 def is_place(text: str) -> bool:
@@ -210,6 +214,7 @@ async def _tell(connection: Any, seen: str) -> None:
 
 
 def _address(endpoint: bytes, places: Sequence[str]) -> Any:
+    iroh = load_iroh()
     assert iroh is not None
     return iroh.EndpointAddr(iroh.EndpointId.from_bytes(endpoint), None, list(places))
 

@@ -78,7 +78,7 @@ async def test_who_does_not_punch_keeps_the_relayed_link(make_pool: MakePool) ->
 async def test_without_the_library_relays_carry_everything(
     make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quic_endpoint, "iroh", None)
+    monkeypatch.setattr(quic_endpoint, "load_iroh", lambda: None)
     one, _, relayed = await settle(make_pool)
     with pytest.raises(DialError, match="not installed"):
         await one.punching.punch(relayed)
