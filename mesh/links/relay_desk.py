@@ -160,7 +160,8 @@ class RelayDesk:
             )
         except (LinkError, WireError, TimeoutError) as error:
             log.debug("circuit fails target=%s cause=%s", target.peer, error)
-            self._drop(circuit)
+            if circuit.splice is None:  # else the pipe came although the answer got lost
+                self._drop(circuit)
             return
         if not isinstance(answer, wire.Accepted):
             self._drop(circuit)
